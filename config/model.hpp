@@ -1,0 +1,222 @@
+// The validated configuration as plain values. Every default stands here, once; the loader fills in only what the file says.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lb/base/endpoint.hpp"
+
+namespace weir::config {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+/// Where a value stands in the files; line and column count from 1.
+struct Location {
+  std::string file;
+  int line = 0, column = 0;
+};
+
+/// What a balancing key is made of; `first_of` takes the first that is present.
+struct KeySpec {
+  enum class Kind { client, header, cookie, query, path, host, path_template, first_of };
+  Kind kind = Kind::client;
+  std::string name;             // header (lower case), cookie, query parameter, or the template "/t/{}"
+  std::vector<KeySpec> first_of;
+  bool operator==(const KeySpec&) const = default;
+};
+
+struct Balance {
+  std::string algorithm = "round_robin";  // a name in the balance registry
+  std::optional<KeySpec> key;             // consistent_hash
+  uint32_t bound_percent = 150;           // bounded load: at most this share of the mean
+  uint32_t bound_floor = 8;               // … but never less than so many in flight
+  bool operator==(const Balance&) const = default;
+};
+
+/// A zero duration means: no such time-out.
+struct Timeouts {
+  milliseconds connect = 5s, response = 60s, idle = 60s, total = 0ms, per_try = 0ms, tunnel = 1h, expect = 1s;
+  milliseconds keep_alive = 4s;  // how long an idle connection to a backend is kept
+  bool operator==(const Timeouts&) const = default;
+};
+
+/// A route's time-outs: what it doesn't name comes from the pool.
+struct RouteTimeouts {
+  std::optional<milliseconds> connect, response, idle, total, per_try, tunnel, expect;
+};
+
+struct StatusRange {
+  uint16_t first = 200, last = 299;
+  bool operator==(const StatusRange&) const = default;
+};
+
+struct Health {
+  enum class Type { none, http, tcp };
+  Type type = Type::none;
+  std::string path = "/";
+  std::string host;  // Host of the probe; empty: the backend's authority
+  std::vector<StatusRange> expect_status{StatusRange{}};
+  std::string expect_body;  // must occur in the first 64 KiB of the body; empty: anything
+  milliseconds interval = 2s, timeout = 1s;
+  uint32_t fall = 3, rise = 2;
+  milliseconds slow_start = 0ms;
+  bool operator==(const Health&) const = default;
+};
+
+/// Passive ejection: connect failures, resets, time-outs, bad responses and 502/503/504 count as failures.
+struct Eject {
+  bool enabled = true;
+  uint32_t after = 5;               // consecutive failures
+  uint32_t error_percent = 0;       // share of failures within `window`; 0: off
+  uint32_t min_requests = 20;       // … judged only from so many requests on
+  milliseconds window = 10s;
+  milliseconds for_ = 30s, max = 5min;  // grows by `for` with each ejection in a row, up to `max`
+  uint32_t at_most_percent = 50;    // of the pool's backends; always one if there are two
+  bool operator==(const Eject&) const = default;
+};
+
+struct Retry {
+  bool connect = true, reset = true, timeout = false;
+  std::vector<uint16_t> statuses;
+  uint32_t attempts = 2;  // other backends tried after the first
+  uint32_t budget_percent = 20, budget_min = 3;
+  std::vector<std::string> methods{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
+  bool operator==(const Retry&) const = default;
+};
+
+struct PoolLimits {
+  uint32_t inflight = 0, per_backend = 0;  // 0: no limit
+  uint32_t queue = 100;
+  milliseconds queue_timeout = 1s;
+  bool operator==(const PoolLimits&) const = default;
+};
+
+struct Backend {
+  std::string name;
+  Endpoint address;
+  std::string authority;  // "127.0.0.1:9001" as written: the Host for `host: upstream`; "localhost" for unix sockets
+  uint32_t weight = 1;    // 0: takes no requests; ≤ 1000
+  bool backup = false;
+  std::string zone;
+  Location at;
+  bool same_target(const Backend& other) const { return name == other.name && address == other.address; }
+};
+
+struct Pool {
+  enum class Host { keep, upstream, fixed };
+  std::string name;
+  Balance balance;
+  Host host = Host::keep;
+  std::string fixed_host;
+  PoolLimits limits;
+  Health health;
+  Eject eject;
+  Retry retry;
+  Timeouts timeout;
+  uint32_t panic_percent = 0;  // below this usable share the pool serves from all; 0: only when none is usable
+  std::vector<Backend> backends;  // in the order of the file
+  Location at;
+};
+
+struct Listener {
+  std::string name;
+  std::vector<Endpoint> binds;
+  milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;
+  Location at;
+};
+
+struct HeaderRules {
+  std::vector<std::pair<std::string, std::string>> set, add;
+  std::vector<std::string> remove;  // lower case
+  bool empty() const { return set.empty() && add.empty() && remove.empty(); }
+};
+
+struct Match {
+  std::vector<std::string> listeners;  // empty: any
+  std::vector<std::string> hosts;      // lower case; "*.example.com" matches any depth below; empty: any
+  std::string path;                    // "/a" exact, "/a/*" /a and below, "/a*" prefix of bytes, {name} one segment; empty: any
+  std::vector<std::string> methods;    // empty: any
+  std::vector<std::pair<std::string, std::string>> headers;  // name in lower case; the value "*" asks only for presence
+  std::vector<std::pair<std::string, std::string>> query;
+};
+
+struct Redirect {
+  uint16_t status = 302;
+  std::string scheme, host, path;  // empty: as in the request
+};
+
+struct Respond {
+  uint16_t status = 200;
+  std::string body, content_type = "text/plain; charset=utf-8";
+};
+
+struct Route {
+  std::string name;  // metric label: `name:`, else made from host and path, unique
+  Match match;
+  std::string pool;  // exactly one of pool, redirect, respond
+  std::optional<Redirect> redirect;
+  std::optional<Respond> respond;
+  std::optional<std::pair<std::string, std::string>> rewrite_prefix;
+  HeaderRules request_headers, response_headers;
+  RouteTimeouts timeout;
+  Location at;
+};
+
+struct Limits {
+  uint32_t connections = 0;  // 0: auto, (nofile − 256) / 2
+  uint64_t memory = 1ull << 30;
+  uint32_t header_bytes = 32 << 10, header_count = 100;
+  uint64_t body_bytes = 1ull << 30;  // 0: no limit
+  uint32_t chunk_ext_bytes = 4 << 10, trailers = 16, trailer_bytes = 4 << 10;
+  uint32_t body_min_rate = 240;  // bytes a second, after 5 s; 0: off
+};
+
+struct Http {
+  enum class Underscores { drop, reject, allow };
+  Underscores underscores = Underscores::drop;  // header names with "_" (security-rules C2)
+  bool reject_escaped_slash = false;            // %2f and %5c in the path (B8)
+  bool reject_path_params = false;              // ;params (B10)
+  bool forwarded = false;                       // also send RFC 7239 Forwarded
+  bool expose = false;                          // name the backend in Proxy-Status
+  std::vector<std::string> trailers;            // allow-listed trailer names, lower case (A9)
+};
+
+struct Log {
+  enum class Format { json, combined };
+  std::string access;  // "stdout", a path, or empty: off
+  Format format = Format::json;
+};
+
+struct Admin {
+  std::optional<Endpoint> bind;     // everything; loopback or unix only in this release
+  std::optional<Endpoint> metrics;  // only /metrics, /-/healthy, /-/ready
+};
+
+struct Config {
+  uint32_t workers = 0;  // 0: auto
+  std::vector<Listener> listeners;
+  std::vector<Pool> pools;
+  std::vector<Route> routes;
+  std::vector<AddressBlock> trusted_proxies;
+  Limits limits;
+  Http http;
+  Log log;
+  Admin admin;
+  uint32_t max_series = 50000;
+  std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)
+  milliseconds drain_delay = 0ms, drain_timeout = 30s;
+
+  const Pool* find_pool(const std::string& name) const {
+    for (const auto& pool : pools)
+      if (pool.name == name) return &pool;
+    return nullptr;
+  }
+};
+
+}  // namespace weir::config
