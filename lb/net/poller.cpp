@@ -1,0 +1,91 @@
+#include "lb/net/poller.hpp"
+
+#include <sys/epoll.h>
+
+#include <boost/asio/post.hpp>
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+
+namespace weir::net {
+
+Poller::Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch)
+    : epoll_(context), before_batch_(std::move(before_batch)), after_batch_(std::move(after_batch)) {
+  const int fd = ::epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::system_category(), "epoll_create1");
+  epoll_.assign(fd);
+}
+
+void Poller::start() { wait(); }
+
+void Poller::stop() {
+  boost::system::error_code ignored;
+  epoll_.close(ignored);
+}
+
+bool Poller::add(int fd, Pollable& target) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.ptr = &target;
+  return ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool Poller::add_level(int fd, Pollable& target) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = &target;
+  return ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void Poller::remove(int fd) { ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, fd, nullptr); }
+
+void Poller::again(Pollable& target) {
+  if (target.queued_again_) return;
+  target.queued_again_ = true;
+  again_.push_back(&target);
+  if (again_posted_) return;
+  again_posted_ = true;
+  boost::asio::post(epoll_.get_executor(), [this] {
+    again_posted_ = false;
+    if (epoll_.is_open()) run();
+  });
+}
+
+void Poller::wait() {
+  epoll_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+    if (error || !epoll_.is_open()) return;
+    run();
+    if (epoll_.is_open()) wait();
+  });
+}
+
+void Poller::run() {
+  before_batch_();
+  for (int i = 0; i < kRounds; ++i)
+    if (round() < kBusyBatch) break;
+  sweep();
+}
+
+void Poller::sweep() {
+  std::erase_if(again_, [](const Pollable* target) { return target->retired_; });
+  after_batch_();
+}
+
+int Poller::round() {
+  std::array<epoll_event, kBatch> events;
+  const int count = ::epoll_wait(epoll_.native_handle(), events.data(), kBatch, 0);
+  for (int i = 0; i < count; ++i) {
+    auto* target = static_cast<Pollable*>(events[static_cast<size_t>(i)].data.ptr);
+    if (!target->retired_) target->on_events(events[static_cast<size_t>(i)].events);
+  }
+  running_again_.swap(again_);
+  for (Pollable* target : running_again_) {
+    target->queued_again_ = false;
+    if (!target->retired_) target->on_events(0);
+  }
+  running_again_.clear();
+  return count;
+}
+
+}  // namespace weir::net
