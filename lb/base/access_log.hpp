@@ -1,4 +1,5 @@
-// The access log: workers put a record into a ring of their own, one writer thread formats and writes. A full ring drops and counts, never blocks.
+// The access log: workers put a record into a ring of their own, one writer thread formats and writes. A full ring
+// drops and counts, never blocks.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -11,9 +12,9 @@ namespace weir {
 
 /// One finished request. The views need to live only until write() returns.
 struct AccessRecord {
-  int64_t wall_ns = 0;              // when the first byte of the request came
-  uint64_t duration_us = 0;         // until the last byte of the answer was handed to the kernel
-  uint64_t upstream_us = 0;         // first byte sent to the backend → response head; 0: none
+  int64_t wall_ns = 0;                          // when the first byte of the request came
+  uint64_t duration_us = 0;                     // until the last byte of the answer was handed to the kernel
+  uint64_t upstream_us = 0;                     // first byte sent to the backend → response head; 0: none
   uint64_t bytes_received = 0, bytes_sent = 0;  // downstream, heads included
   uint16_t status = 0;
   uint8_t attempts = 0;
@@ -28,29 +29,34 @@ enum class AccessFormat { json, combined };
 class AccessLog {
  public:
   struct Settings {
-    std::string path;               // a file (opened for append), or "stdout"
+    std::string path;  // a file (opened for append), or "stdout"
     AccessFormat format = AccessFormat::json;
     size_t workers = 1;
-    size_t ring_bytes = 1 << 20;    // a worker
+    size_t ring_bytes = 1 << 20;  // a worker
   };
-  /// Opens the file; throws std::system_error with the path if it can't.
+  /// Opens the file (see LogOutput) and starts the writer thread; throws std::system_error with the path if it can't.
   explicit AccessLog(const Settings& settings);
-  /// Writes what the rings hold, then ends the writer.
+  /// Writes what the rings hold, then ends the writer; gives up after 2 s if the output takes nothing.
   ~AccessLog();
 
-  /// Worker `worker` only. False: the ring was full and the record is lost (the caller counts it). No system call, no allocation; wakes no one.
-  bool write(size_t worker, const AccessRecord& record);
-  /// Opens the path again (log rotation); any thread.
+  /// Worker `worker` only. False: the ring was full and the record is lost (the caller counts it). No system call, no
+  /// allocation; wakes no one.
+  bool write(size_t worker, const AccessRecord& record) noexcept;
+  /// Opens the path again (log rotation); any thread. If that fails the old file stays in use and an event says why.
+  /// Nothing to do for stdout.
   void reopen();
+  /// Lines that were taken from the rings but could not be written (disk full, reader gone); any thread.
+  uint64_t lost_lines() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-/// One line with its newline, appended to `out`. Strings are cut at 8 KiB; control bytes, DEL, quotes and invalid UTF-8 are escaped (C8).
+/// One line with its newline, appended to `out`. Strings are cut at 8 KiB; control bytes, DEL, quotes and invalid UTF-8
+/// are escaped (C8).
 void format_json(const AccessRecord& record, std::string& out);
-/// NCSA combined, as Apache and nginx write it.
+/// NCSA combined, as Apache and nginx write it; times in UTC, bytes with the head (Apache's %O).
 void format_combined(const AccessRecord& record, std::string& out);
 
 }  // namespace weir

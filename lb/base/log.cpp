@@ -27,9 +27,10 @@ std::string_view level_name(Level level) {
 
 bool needs_quotes(std::string_view value) {
   if (value.empty()) return true;
-  for (const char c : value)
-    if (c <= ' ' || c == '"' || c == '\\' || c == '=' || c == 0x7f)
-      return true;  // bytes ≥ 0x80 are negative: quoted too
+  for (const char byte : value) {
+    const auto c = static_cast<unsigned char>(byte);
+    if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=') return true;
+  }
   return false;
 }
 
