@@ -1,0 +1,149 @@
+"""Fields and whom to believe: forged forwarding fields, underscores, Connection, and what may stand in a log."""
+import json
+
+from harness import SharedTest, WeirTest, config, echo, request, response
+
+FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "X-Forwarded-Port": "666",
+          "X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Request-Id": "forged", "X-Forwarded-Server": "evil", "X-Forwarded-Prefix": "/evil"}
+
+
+class Untrusted(SharedTest):
+    def test_forged_fields_are_replaced(self):
+        for spelling in (str, str.lower, str.upper):
+            with self.subTest(spelling=spelling):
+                seen = self.assert_accepted(request("GET", "/forged", {spelling(n): v for n, v in FORGED.items()}))
+                head = seen.raw_head.lower()
+                for word in (b"6.6.6.6", b"evil", b"666", b"forged"):
+                    self.assertNotIn(word, head.replace(b"get /forged", b""))
+                self.assertEqual(seen.all("x-forwarded-for"), ["127.0.0.1"])
+                self.assertEqual(seen.all("x-real-ip"), ["127.0.0.1"])
+                self.assertEqual(seen.all("x-forwarded-proto"), ["http"])
+                self.assertEqual(seen.all("x-forwarded-host"), ["test.example"])
+                self.assertEqual(seen.all("x-forwarded-port"), [self.daemon.address().rpartition(":")[2]])
+                self.assertRegex(seen.header("x-request-id"), r"\A[0-9a-f]{32}\Z")
+
+    def test_repeated_forged_fields(self):
+        seen = self.assert_accepted(request("GET", "/repeated", [("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "2.2.2.2"),
+                                                                 ("X-Real-IP", "3.3.3.3"), ("X-Real-IP", "4.4.4.4")]))
+        self.assertEqual((seen.all("x-forwarded-for"), seen.all("x-real-ip")), (["127.0.0.1"], ["127.0.0.1"]))
+
+    def test_underscores_are_dropped_and_counted(self):
+        name = "weir_request_headers_dropped_total"
+        before = self.daemon.metrics().sum(name, reason="underscore")
+        seen = self.assert_accepted(request("GET", "/under", {"X_Forwarded_For": "6.6.6.6", "Content_Length": "5", "X-Fine": "1"}))
+        self.assertNotIn(b"_", seen.raw_head)
+        self.assertTrue(seen.has("x-fine"))
+        self.assertEqual(self.daemon.metrics().sum(name, reason="underscore"), before + 2)
+
+    def test_connection_nominated_fields_are_removed(self):
+        seen = self.assert_accepted(request("GET", "/nominated", {"Connection": "X-Secret, x-other", "X-Secret": "1", "X-Other": "2", "X-Stays": "3"}))
+        self.assertEqual((seen.has("x-secret"), seen.has("x-other"), seen.has("x-stays")), (False, False, True))
+        seen = self.assert_accepted(request("GET", "/nominated2", [("Connection", "close"), ("X-Secret", "1"), ("Connection", "x-secret")]))
+        self.assertFalse(seen.has("x-secret"))
+
+    def test_connection_may_not_name_what_matters(self):
+        for name in ("Host", "Content-Length", "Transfer-Encoding", "Authorization", "Cookie", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto",
+                     "X-Request-Id", "Via", "x-forwarded-host"):
+            with self.subTest(name=name):
+                self.assert_refused(request("POST", "/UNIQUE", {"Connection": "keep-alive, " + name, "Authorization": "a", "Cookie": "b=c"}, b"x"), 400)
+
+    def test_hop_by_hop_fields_are_removed(self):
+        fields = {"Connection": "keep-alive", "Keep-Alive": "timeout=5", "Proxy-Connection": "keep-alive", "Proxy-Authorization": "Basic x",
+                  "Proxy": "http://evil", "TE": "trailers", "Trailer": "X-T"}
+        seen = self.assert_accepted(request("GET", "/hop", fields))
+        for name in ("keep-alive", "proxy-connection", "proxy-authorization", "proxy", "te"):
+            self.assertFalse(seen.has(name), name)
+
+    def test_all_values_of_a_repeated_field_are_kept(self):
+        seen = self.assert_accepted(request("GET", "/repeat", [("X-A", "1"), ("X-B", "x"), ("X-A", "2"), ("Cookie", "a=1"), ("Cookie", "b=2")]))
+        self.assertEqual(seen.all("x-a"), ["1", "2"])
+        self.assertEqual(seen.all("cookie"), ["a=1", "b=2"])
+
+    def test_logs_escape(self):
+        target = self.unique("escape")
+        self.assert_accepted(b"GET /" + target.encode() + b' HTTP/1.1\r\nHost: a\r\nUser-Agent: a"b\\c\t\xff\xc3\xa9\r\n\r\n')
+        record = self.daemon.wait_log(lambda r: target in str(r))
+        with open(self.daemon.log_path, "rb") as file:
+            line = next(line for line in file if target.encode() in line)
+        self.assertFalse(any(b < 0x20 or b == 0x7f for b in line[:-1]), line)
+        line.decode("utf-8")  # valid
+        self.assertIn('a"b\\c', json.dumps(record, ensure_ascii=False).replace('\\"', '"').replace("\\\\", "\\"))
+
+    def test_logged_fields_are_cut(self):
+        name = self.unique("long")
+        self.assert_accepted(request("GET", "/" + name, {"User-Agent": "u" * 20000}))
+        self.daemon.wait_log(lambda r: name in str(r))
+        with open(self.daemon.log_path, "rb") as file:
+            line = next(line for line in file if name.encode() in line)
+        self.assertLess(len(line), 12000)
+
+
+class Trusted(WeirTest):
+    def forwarded(self, trusted, headers, **more):
+        origin = self.origin(echo)
+        daemon = self.weir(config([origin], trusted_proxies=trusted, **more))
+        answer = daemon.get("/", headers)
+        self.assertEqual(answer.status, 200, answer.text)
+        return origin.requests[0], daemon
+
+    def test_trusted_peer_is_believed(self):
+        seen, _ = self.forwarded(["127.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example",
+                                                   "X-Forwarded-Port": "443", "X-Request-Id": "abc-123"})
+        self.assertEqual(seen.header("x-forwarded-for"), "9.9.9.9, 127.0.0.1")
+        self.assertEqual(seen.all("x-real-ip"), ["9.9.9.9"])
+        self.assertEqual(seen.all("x-forwarded-proto"), ["https"])
+        self.assertEqual(seen.all("x-forwarded-host"), ["shop.example"])
+        self.assertEqual(seen.all("x-forwarded-port"), ["443"])
+        self.assertEqual(seen.all("x-request-id"), ["abc-123"])
+
+    def test_client_is_the_rightmost_untrusted_address(self):
+        seen, daemon = self.forwarded(["127.0.0.1", "10.0.0.0/8"], [("X-Forwarded-For", "6.6.6.6, 9.9.9.9"), ("X-Forwarded-For", "10.1.1.1,10.2.2.2")])
+        self.assertEqual(seen.all("x-real-ip"), ["9.9.9.9"])
+        daemon.wait_log(lambda r: r["client"] == "9.9.9.9")
+
+    def test_garbage_in_the_list_ends_the_belief(self):
+        seen, _ = self.forwarded(["127.0.0.1", "10.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9, unknown, 10.1.1.1"})
+        self.assertNotEqual(seen.all("x-real-ip"), ["9.9.9.9"])
+
+    def test_peer_outside_the_list_is_not_believed(self):
+        seen, _ = self.forwarded(["10.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9", "X-Request-Id": "abc"})
+        self.assertEqual(seen.all("x-real-ip"), ["127.0.0.1"])
+        self.assertNotEqual(seen.all("x-request-id"), ["abc"])
+
+    def test_ipv6_in_the_list(self):
+        seen, _ = self.forwarded(["127.0.0.1", "fd00::/8"], {"X-Forwarded-For": "2001:db8::1, fd00::2"})
+        self.assertEqual(seen.all("x-real-ip"), ["2001:db8::1"])
+
+
+class Underscores(WeirTest):
+    def test_reject(self):
+        origin = self.origin(echo)
+        daemon = self.weir(config([origin], http={"underscores": "reject"}))
+        self.assertEqual(daemon.get("/", {"X_A": "1"}).status, 400)
+        self.assertEqual(origin.count(), 0)
+
+    def test_allow(self):
+        origin = self.origin(echo)
+        daemon = self.weir(config([origin], http={"underscores": "allow"}))
+        self.assertEqual(daemon.get("/", {"X_A": "1"}).status, 200)
+        self.assertEqual(origin.requests[0].all("x_a"), ["1"])
+
+
+class Responses(WeirTest):
+    def test_hop_by_hop_fields_of_answers(self):
+        origin = self.origin(lambda m, c: response(200, b"ok", {
+            "Connection": "X-Internal, keep-alive", "X-Internal": "1", "Keep-Alive": "timeout=5", "Proxy-Connection": "keep-alive",
+            "Proxy-Authenticate": "Basic", "TE": "x", "Upgrade": "h2c", "Proxy-Status": "origin; received-status=200", "X-Stays": "1",
+            "Set-Cookie": "a=1"}))
+        daemon = self.weir(config([origin]))
+        answer = daemon.get("/")
+        for name in ("x-internal", "keep-alive", "proxy-connection", "te", "upgrade"):
+            self.assertFalse(answer.has(name), name)
+        self.assertTrue(answer.has("x-stays"))
+        self.assertEqual(answer.all("set-cookie"), ["a=1"])
+        self.assertIn("origin; received-status=200", answer.header("proxy-status"))
+
+    def test_repeated_set_cookie_stays_apart(self):
+        origin = self.origin(lambda m, c: response(200, b"ok", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]))
+        daemon = self.weir(config([origin]))
+        self.assertEqual(daemon.get("/").all("set-cookie"), ["a=1", "b=2"])
