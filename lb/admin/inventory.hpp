@@ -1,0 +1,36 @@
+// What the admin listener shows of the process: the states of the current configuration.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "config/model.hpp"
+#include "lb/base/state.hpp"
+
+namespace weir::admin {
+
+struct PoolEntry {
+  std::shared_ptr<const config::Pool> config;
+  std::shared_ptr<PoolState> state;
+  std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
+};
+
+/// Immutable; one a configuration generation.
+struct Inventory {
+  std::vector<PoolEntry> pools;
+  std::vector<std::shared_ptr<RouteState>> routes;  // with the one for requests that no route takes
+  uint32_t max_series = 50'000;                     // config::Config::max_series
+};
+
+/// Called on the control thread for each request that needs it; never returns null.
+using InventorySource = std::function<std::shared_ptr<const Inventory>()>;
+
+/// Where everything comes from. `process` must outlive whoever holds this.
+struct Sources {
+  const ProcessState& process;
+  InventorySource inventory;
+  std::function<uint64_t()> log_lines_lost = [] { return uint64_t{0}; };  // AccessLog::lost_lines()
+};
+
+}  // namespace weir::admin

@@ -1,0 +1,235 @@
+#include "lb/admin/server.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+
+#include <array>
+#include <optional>
+#include <set>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "lb/base/log.hpp"
+#include "lb/net/socket.hpp"
+
+namespace weir::admin {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::beast::error_code;
+using Protocol = asio::generic::stream_protocol;
+using Stream = boost::beast::basic_stream<Protocol>;
+
+constexpr std::chrono::milliseconds kPauseAfterAcceptError{100};  // descriptors ran out: don't spin
+constexpr std::chrono::seconds kLinger{2};  // RFC 9112 §9.6: let the client read the answer to what it is still sending
+constexpr size_t kLingerBytes = 64 << 10;
+
+class Session;
+
+/// What the sessions share; empty of the API once the server has stopped.
+struct Hub {
+  explicit Hub(Sources sources) : api(std::in_place, std::move(sources)) {}
+  std::optional<Api> api;
+  std::set<Session*> sessions;
+};
+
+/// How requests that come in by one listener are judged.
+struct Entrance {
+  Surface surface;
+  std::string host;
+  bool check_host;
+};
+
+bool is_loopback(const Endpoint& where) {
+  static const auto v4 = AddressBlock::parse("127.0.0.0/8"), v6 = AddressBlock::parse("::1");
+  return (v4 && v4->contains(where)) || (v6 && v6->contains(where));
+}
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(Stream stream, std::shared_ptr<Hub> hub, Entrance entrance)
+      : stream_(std::move(stream)), hub_(std::move(hub)), entrance_(std::move(entrance)) {
+    hub_->sessions.insert(this);
+  }
+  ~Session() { hub_->sessions.erase(this); }
+
+  void read() {
+    parser_.emplace();
+    parser_->header_limit(Server::kHeadBytes);
+    parser_->body_limit(Server::kBodyBytes);
+    stream_.expires_after(Server::kTimeout);
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](error_code error, size_t) { self->on_read(error); });
+  }
+  void close() { stream_.close(); }
+
+ private:
+  void on_read(error_code error) {
+    if (!hub_->api) return;
+    if (error == http::error::header_limit) return send(problem(431, "The request head is over 8 KiB."), false);
+    if (error == http::error::body_limit) return send(problem(413, "Requests have no use for a body here."), false);
+    if (error == http::error::end_of_stream || error == http::error::partial_message) return;
+    if (error && error.category() == http::make_error_code(http::error::bad_method).category())
+      return send(problem(400, "The request breaks RFC 9112."), false);
+    if (error) return;  // gone, or too slow
+    try {
+      const auto& request = parser_->get();
+      send(answer(request), request.keep_alive());
+    } catch (const std::exception& e) {
+      log::error("admin_request_failed", {{"error", e.what()}});
+      send(problem(500, "The answer could not be made; the event log says why."), false);
+    }
+  }
+
+  Reply answer(const http::request<http::string_body>& request) {
+    const auto text = [](boost::beast::string_view view) { return std::string_view(view.data(), view.size()); };
+    const size_t hosts = request.count(http::field::host);
+    if (hosts > 1 || (hosts == 0 && request.version() >= 11)) return problem(400, "One Host field is needed.");
+    const auto refused = refuse(text(request[http::field::host]), text(request[http::field::origin]), entrance_.host,
+                                entrance_.check_host);
+    if (!refused.empty()) return problem(403, refused);
+    return hub_->api->answer(text(request.method_string()), text(request.target()), entrance_.surface);
+  }
+
+  void send(Reply reply, bool keep_alive) {
+    const bool head = parser_->is_header_done() && parser_->get().method() == http::verb::head;
+    response_ = {};
+    response_.version(11);
+    response_.result(reply.status);
+    const auto set = [&](http::field field, std::string_view value) {
+      response_.set(field, {value.data(), value.size()});
+    };
+    set(http::field::content_type, reply.content_type);
+    set(http::field::cache_control, "no-store");
+    response_.set("X-Content-Type-Options", "nosniff");
+    if (reply.content_type.starts_with("text/html"))
+      response_.set("Content-Security-Policy",
+                    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    if (!reply.allow.empty()) set(http::field::allow, reply.allow);
+    response_.keep_alive(keep_alive);
+    response_.content_length(reply.body.size());
+    if (!head) response_.body() = std::move(reply.body);
+    stream_.expires_after(Server::kTimeout);
+    http::async_write(stream_, response_, [self = shared_from_this(), keep_alive](error_code error, size_t) {
+      if (error) return;
+      if (keep_alive && self->hub_->api) return self->read();
+      self->shut_down();
+    });
+  }
+
+  void shut_down() {
+    error_code ignored;
+    stream_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+    stream_.expires_after(kLinger);
+    discard();
+  }
+  void discard() {
+    stream_.async_read_some(asio::buffer(discarded_), [self = shared_from_this()](error_code error, size_t n) {
+      self->discarded_bytes_ += n;
+      if (!error && self->discarded_bytes_ < kLingerBytes) self->discard();
+    });
+  }
+
+  Stream stream_;
+  const std::shared_ptr<Hub> hub_;
+  const Entrance entrance_;
+  boost::beast::flat_buffer buffer_{2 * (Server::kHeadBytes + Server::kBodyBytes)};
+  std::optional<http::request_parser<http::string_body>> parser_;
+  http::response<http::string_body> response_;
+  std::array<char, 4096> discarded_;
+  size_t discarded_bytes_ = 0;
+};
+
+class Listener : public std::enable_shared_from_this<Listener> {
+ public:
+  Listener(asio::io_context& control, std::shared_ptr<Hub> hub, Surface surface, net::ListenerSockets sockets)
+      : acceptor_(control), pause_(control), hub_(std::move(hub)), address_(sockets.address) {
+    acceptor_.assign(Protocol(address_.family(), 0), sockets.fds.front().get());
+    sockets.fds.front().release();
+    const bool check_host = !address_.is_unix() && (surface == Surface::everything || is_loopback(address_));
+    entrance_ = {surface, address_.host(), check_host};
+  }
+
+  const Endpoint& address() const { return address_; }
+
+  void accept() {
+    acceptor_.async_accept([self = shared_from_this()](error_code error, Protocol::socket socket) {
+      if (!self->acceptor_.is_open()) return;
+      if (error) return self->accept_later();
+      if (self->hub_->sessions.size() < Server::kConnections)
+        std::make_shared<Session>(Stream(std::move(socket)), self->hub_, self->entrance_)->read();
+      self->accept();
+    });
+  }
+
+  void close() {
+    error_code ignored;
+    acceptor_.close(ignored);
+    pause_.cancel();
+    const std::string path = address_.is_unix() ? address_.host().substr(5) : "";
+    if (path.starts_with('/')) ::unlink(path.c_str());
+  }
+
+ private:
+  void accept_later() {
+    pause_.expires_after(kPauseAfterAcceptError);
+    pause_.async_wait([self = shared_from_this()](error_code error) {
+      if (!error && self->acceptor_.is_open()) self->accept();
+    });
+  }
+
+  asio::basic_socket_acceptor<Protocol> acceptor_;
+  asio::steady_timer pause_;
+  const std::shared_ptr<Hub> hub_;
+  const Endpoint address_;
+  Entrance entrance_;
+};
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(asio::io_context& io, Sources sources) : control(io), hub(std::make_shared<Hub>(std::move(sources))) {}
+  asio::io_context& control;
+  const std::shared_ptr<Hub> hub;
+  std::vector<std::shared_ptr<Listener>> listeners;
+};
+
+Server::Server(asio::io_context& control, Sources sources)
+    : impl_(std::make_unique<Impl>(control, std::move(sources))) {}
+
+Server::~Server() { stop(); }
+
+Endpoint Server::listen(const Endpoint& where, Surface surface) {
+  auto sockets = net::open_listener(where, 1);
+  if (where.is_unix()) {
+    const std::string path = where.host().substr(5);
+    if (path.starts_with('/')) ::chmod(path.c_str(), 0660);
+  }
+  auto listener = std::make_shared<Listener>(impl_->control, impl_->hub, surface, std::move(sockets));
+  listener->accept();
+  impl_->listeners.push_back(listener);
+  log::info("listening", {{"listener", surface == Surface::everything ? "admin" : "metrics"},
+                          {"address", listener->address().to_string()}});
+  return listener->address();
+}
+
+void Server::stop() {
+  for (const auto& listener : impl_->listeners) listener->close();
+  impl_->listeners.clear();
+  const auto sessions = impl_->hub->sessions;  // closing one may end another
+  for (Session* session : sessions)
+    if (impl_->hub->sessions.count(session)) session->close();
+  impl_->hub->api.reset();
+}
+
+}  // namespace weir::admin

@@ -1,0 +1,41 @@
+// The operator's HTTP listener, on the control thread. It only reads.
+#pragma once
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "lb/admin/api.hpp"
+#include "lb/base/endpoint.hpp"
+
+namespace weir::admin {
+
+class Server {
+ public:
+  static constexpr size_t kConnections = 64;           // more are closed at once
+  static constexpr uint32_t kHeadBytes = 8 << 10;      // else 431
+  static constexpr uint64_t kBodyBytes = 4 << 10;      // of a request, which is ignored; else 413
+  static constexpr std::chrono::seconds kTimeout{10};  // for a request, for an answer, between two requests
+
+  Server(boost::asio::io_context& control, Sources sources);
+  /// Ends as stop() does.
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// On the control thread, or before it runs. Returns the address with its real port, and writes the event
+  /// `listening`. A unix socket gets mode 0660. Throws std::system_error with a sentence for people.
+  Endpoint listen(const Endpoint& where, Surface surface);
+
+  /// On the control thread. Closes listeners and connections; no handler touches what the sources refer to afterwards.
+  /// May be called twice.
+  void stop();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::admin
