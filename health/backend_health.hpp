@@ -1,0 +1,69 @@
+// The health of one backend, without I/O: what checks and failures make of it. The monitor feeds it and publishes the
+// outcome.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "config/model.hpp"
+#include "health/outlier.hpp"
+#include "health/rules.hpp"
+#include "lb/base/clock.hpp"
+#include "lb/base/state.hpp"
+
+namespace weir::health {
+
+/// Passive ejection stands beside the active checks:
+/// - A backend whose checks fail is down, ejected or not.
+/// - While it is ejected, checks that merely go on succeeding don't bring it back: they succeeded while its requests
+/// failed, so they can't see
+///   what is wrong. But once a check has failed, too, `rise` successes in a row are news (it was restarted) and end the
+///   ejection.
+/// - An ejection that is over puts the backend back to what the checks say, with the count of failures at zero, and
+/// slow start if configured.
+class BackendHealth {
+ public:
+  /// `slow_start`: it was added to a running process and begins with a small share.
+  BackendHealth(std::shared_ptr<const config::Pool> pool, Totals totals, TimePoint now, bool slow_start);
+
+  /// A reload. The verdict is kept; other checks than before decide with their first result, none at all means unknown.
+  void configure(std::shared_ptr<const config::Pool> pool, Totals totals, TimePoint now);
+
+  /// One check's result; `why` it failed, in words.
+  void on_check(bool ok, std::string_view why, TimePoint now);
+
+  /// May it be ejected now? Not twice, and not when its checks have put it out of service anyway.
+  bool ejectable() const;
+  void eject(std::string_view why, TimePoint now);
+  /// Ends an ejection whose time is over. True if it did.
+  bool end_due_ejection(Totals totals, TimePoint now);
+
+  /// Judges the share of failures within eject.window; to be called often (a tenth of the window).
+  bool fails_too_often(Totals totals, TimePoint now);
+  /// Starts the window anew.
+  void forget_failures(Totals totals, TimePoint now) { window_.restart(totals, now); }
+  /// What the last fails_too_often() saw.
+  Totals within_window() const { return within_; }
+
+  BackendStatus status() const;
+  uint32_t weight_permille(TimePoint now) const;
+  bool ejected() const { return ejection_.active(); }
+  /// Why it is in its state, for people.
+  const std::string& reason() const { return reason_; }
+
+ private:
+  const config::Health& health() const { return pool_->health; }
+  void start_slowly(TimePoint now);
+
+  std::shared_ptr<const config::Pool> pool_;
+  RiseFall checks_;
+  Ejection ejection_;
+  FailureWindow window_;
+  Totals within_;
+  bool check_failed_while_ejected_ = false;
+  TimePoint slow_since_ = TimePoint::min();
+  std::string reason_;
+};
+
+}  // namespace weir::health

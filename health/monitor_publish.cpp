@@ -1,0 +1,110 @@
+// What the monitor tells the others: the published state of each backend, the event log, and that a pool's table is to
+// be built again.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "health/monitor_impl.hpp"
+#include "lb/base/log.hpp"
+
+namespace weir::health {
+namespace {
+
+bool in_service(BackendStatus status) { return status == BackendStatus::up || status == BackendStatus::unknown; }
+
+bool has_weight(const PoolWatch& pool, size_t i) { return pool.config->backends[i].weight > 0; }
+
+/// Empty: not worth a line (the first check of a backend succeeded).
+std::string_view event_name(BackendStatus from, BackendStatus to) {
+  if (to == BackendStatus::down) return "backend_down";
+  if (to == BackendStatus::ejected) return "backend_ejected";
+  if (from == BackendStatus::down) return "backend_up";
+  if (from == BackendStatus::ejected) return "backend_returned";
+  return {};
+}
+
+}  // namespace
+
+size_t PoolWatch::usable() const {
+  size_t n = 0;
+  for (size_t i = 0; i < watches.size(); ++i) n += has_weight(*this, i) && in_service(watches[i]->health.status());
+  return n;
+}
+
+size_t PoolWatch::weighted() const {
+  size_t n = 0;
+  for (size_t i = 0; i < watches.size(); ++i) n += has_weight(*this, i);
+  return n;
+}
+
+size_t PoolWatch::ejected() const {
+  return static_cast<size_t>(
+      std::count_if(watches.begin(), watches.end(), [](const auto& watch) { return watch->health.ejected(); }));
+}
+
+void Monitor::Impl::publish(Watch& watch, TimePoint now) {
+  BackendState& state = *watch.state;
+  const BackendStatus to = watch.health.status();
+  const BackendStatus from = state.status.load(std::memory_order_relaxed);
+  const uint32_t weight = watch.health.weight_permille(now);
+  {
+    const std::lock_guard lock(state.reason_mutex);
+    if (state.reason != watch.health.reason()) state.reason = watch.health.reason();
+    if (from != to || state.since_wall_ns == 0) state.since_wall_ns = wall_now_ns();
+  }
+  if (weight != state.weight_permille.load(std::memory_order_relaxed)) {
+    state.weight_permille.store(weight, std::memory_order_relaxed);
+    mark_changed(*watch.pool);
+  }
+  if (from == to) return;
+  state.status.store(to, std::memory_order_release);
+  const std::string_view name = event_name(from, to);
+  if (name.empty()) {  // unknown and up are the same to requests
+    mark_changed(*watch.pool);
+    return;
+  }
+  state.transitions.fetch_add(1, std::memory_order_relaxed);
+  if (name == "backend_ejected") state.ejections.fetch_add(1, std::memory_order_relaxed);
+  log::event(in_service(to) ? log::Level::info : log::Level::warn, name,
+             {{"pool", state.pool},
+              {"backend", state.name},
+              {"address", state.address.to_string()},
+              {"reason", watch.health.reason()},
+              {"usable", fmt::format("{}/{}", watch.pool->usable(), watch.pool->weighted())}});
+  mark_changed(*watch.pool);
+  check_availability(*watch.pool);
+}
+
+void Monitor::Impl::check_availability(PoolWatch& pool) {
+  const size_t usable = pool.usable();
+  if ((usable == 0) == pool.unavailable) return;
+  pool.unavailable = usable == 0;
+  const std::string share = fmt::format("{}/{}", usable, pool.weighted());
+  if (pool.unavailable)
+    log::error("pool_unavailable", {{"pool", pool.config->name}, {"usable", share}});
+  else
+    log::info("pool_available", {{"pool", pool.config->name}, {"usable", share}});
+}
+
+void Monitor::Impl::mark_changed(PoolWatch& pool) {
+  pool.changed = true;
+  if (flush_posted) return;
+  // Behind the handlers that are ready now: a hundred backends that go down together cost one table.
+  flush_posted = true;
+  boost::asio::post(io, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->flush();
+  });
+}
+
+void Monitor::Impl::flush() {
+  flush_posted = false;
+  if (stopped) return;
+  std::vector<std::string> names;  // `changed` may come back to us
+  for (auto& [name, pool] : pools)
+    if (std::exchange(pool.changed, false)) names.push_back(name);
+  for (const auto& name : names)
+    if (!stopped) on_changed(name);
+}
+
+}  // namespace weir::health

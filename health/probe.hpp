@@ -1,0 +1,43 @@
+// One active check: an HTTP request or a TCP connection to a backend, with one deadline over all of it.
+#pragma once
+#include <boost/asio/io_context.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "config/model.hpp"
+
+namespace weir::health {
+
+/// What to check, shared by all checks of a backend.
+struct ProbeSpec {
+  Endpoint address;
+  config::Health settings;  // type http or tcp
+  std::string request;      // http: the bytes to send
+};
+/// `health.path` and `health.host` must be valid in a request line and a field (the configuration sees to it).
+std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend);
+
+struct ProbeResult {
+  enum class Outcome {
+    ok,
+    failed,
+    not_done,  // for a reason of ours (no descriptor, no port left): says nothing about the backend
+  };
+  Outcome outcome = Outcome::ok;
+  std::string reason;  // empty if ok; "connect refused", "status 500, expected 200-299", …
+};
+
+class Probe {
+ public:
+  virtual ~Probe() = default;
+  /// Closes the connection; `done` will not be called any more.
+  virtual void cancel() = 0;
+};
+
+/// Starts a check on `io` and calls `done` once, from a handler of `io`, never from within this call.
+std::shared_ptr<Probe> start_probe(boost::asio::io_context& io, std::shared_ptr<const ProbeSpec> spec,
+                                   std::function<void(ProbeResult)> done);
+
+}  // namespace weir::health
