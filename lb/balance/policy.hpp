@@ -34,7 +34,11 @@ struct Candidate {
 };
 
 struct Options {
-  uint32_t bound_percent = 150, bound_floor = 8;  // consistent_hash
+  // consistent_hash. bound_percent 0: no bound.
+  uint32_t bound_percent = 150, bound_floor = 8;
+  // Backends that the pool has by its configuration, usable or not: decides between rendezvous and Maglev, so that a backend which fails
+  // can't change the way all keys are hashed. 0: as many as there are candidates.
+  uint32_t pool_size = 0;
 };
 
 struct PickContext {
@@ -63,7 +67,9 @@ class Picker {
   virtual ~Picker() = default;
   /// Takes over a table that the same algorithm built; called before the first pick and at each change. Keeps its place where it can.
   virtual void adopt(std::shared_ptr<const Table> table, Rng& rng) = 0;
-  /// The index of a candidate, or kNone when every one is tried or full. O(log n) or better up to 10,000 candidates; never allocates.
+  /// The index of a candidate, or kNone when every one is tried or full. Never allocates. O(log n) or better up to 10,000 candidates, but
+  /// least_connections looks at all candidates while none is idle, and so does consistent_hash when a backend is above bound_floor: that is
+  /// the price of exactness over all workers, about 1 ns a candidate. Others may do so when most candidates are tried or full.
   virtual uint32_t pick(PickContext& context) = 0;
 };
 

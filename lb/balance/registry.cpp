@@ -1,4 +1,4 @@
-// Every algorithm, by the name that the configuration uses. A new one is declared in algorithms.hpp and gets its line
+// Every algorithm, by the name that the configuration uses. A new one is declared in algorithms.hpp and has its line
 // here.
 #include <algorithm>
 
@@ -8,9 +8,7 @@ namespace weir::balance {
 
 std::span<const Algorithm> algorithms() {
   static const Algorithm all[] = {
-      least_connections(),
-      random(),
-      round_robin(),
+      consistent_hash(), latency(), least_connections(), power_of_two(), random(), round_robin(),
   };
   return all;
 }
