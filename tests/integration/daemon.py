@@ -16,7 +16,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 EVENT = re.compile(r"^\S+Z (info|warn|error) (\S+)(.*)$")
 FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 SANITIZER = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed")
-SLOW = 1.0  # factor on waiting times; only upper bounds are multiplied
 
 
 def binary():
@@ -183,6 +182,16 @@ class Daemon:
         answer = self.admin("/metrics")
         assert answer.status == 200, answer
         return parse_metrics(answer.text)
+
+    def errors(self, cause):
+        """How many requests ended with that cause, refused before or after their route was known."""
+        metrics = self.metrics()
+        return metrics.sum("weir_request_errors_total", cause=cause) + metrics.sum("weir_protocol_errors_total", cause=cause)
+
+    def backend(self, name, pool="app"):
+        """What /api/v1/pools says of a backend."""
+        found = next(p for p in self.pools()["pools"] if p["name"] == pool)
+        return next(b for b in found["backends"] if b["name"] == name)
 
     def pools(self):
         answer = self.admin("/api/v1/pools")

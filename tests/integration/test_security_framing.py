@@ -98,10 +98,10 @@ class Heads(SharedTest):
         self.assert_accepted(b"\r\n" + request("GET", "/after-empty-line"))
 
     def test_refusals_are_logged_and_counted(self):
-        before = self.daemon.metrics().sum("weir_request_errors_total", cause="bad_framing")
+        before = self.daemon.errors("bad_framing")
         self.assert_refused(post(b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), 400)
         self.daemon.wait_log(lambda r: r["cause"] == "bad_framing" and r["status"] == 400)
-        wait_until(lambda: self.daemon.metrics().sum("weir_request_errors_total", cause="bad_framing") > before)
+        wait_until(lambda: self.daemon.errors("bad_framing") > before)
 
 
 class Chunks(SharedTest):
