@@ -40,18 +40,46 @@ PathIndex::Span PathIndex::keep(const std::vector<uint32_t>& routes) {
   return {first, static_cast<uint32_t>(routes_.size())};
 }
 
-void PathIndex::freeze_prefixes(const Draft& draft, Node& node) {
-  const auto first = static_cast<uint32_t>(prefixes_.size());
-  for (const auto& [tail, routes] : draft.prefixes) {  // sorted: an ancestor stands before its descendants
-    uint32_t parent = prefixes_.size() > first ? static_cast<uint32_t>(prefixes_.size() - 1) : kNone;
-    while (parent != kNone && !tail.starts_with(text(prefixes_[parent]))) parent = prefixes_[parent].parent;
-    const uint32_t least = std::min(routes.front(), parent == kNone ? kNone : prefixes_[parent].least);
-    const auto offset = static_cast<uint32_t>(prefix_text_.size());
-    prefix_text_ += tail;
-    prefixes_.push_back({offset, static_cast<uint32_t>(tail.size()), parent, least, keep(routes)});
-    node.least = std::min(node.least, least);
+/// Prefixes, sorted, that agree in their first `depth` bytes and make up the tree below `root`.
+struct PathIndex::PrefixRange {
+  using Position = std::map<std::string, std::vector<uint32_t>>::const_iterator;
+  Position first, last;
+  size_t depth;
+  uint32_t root;
+};
+
+uint32_t PathIndex::freeze_prefixes(const Draft& draft) {
+  if (draft.prefixes.empty()) return kNone;
+  const auto root = static_cast<uint32_t>(prefixes_.size());
+  prefixes_.emplace_back();
+  std::vector<PrefixRange> open{{draft.prefixes.begin(), draft.prefixes.end(), 0, root}};
+  while (!open.empty()) {
+    const PrefixRange range = open.back();
+    open.pop_back();
+    split(range, open);
   }
-  node.prefixes = {first, static_cast<uint32_t>(prefixes_.size())};
+  return root;
+}
+
+void PathIndex::split(const PrefixRange& range, std::vector<PrefixRange>& open) {
+  Prefix root;
+  for (auto i = range.first; i != range.last; ++i) root.least = std::min(root.least, i->second.front());
+  auto rest = range.first;
+  if (rest->first.size() == range.depth) root.routes = keep((rest++)->second);
+  size_t shortest = rest == range.last ? range.depth : rest->first.size();
+  for (auto i = rest; i != range.last; ++i) shortest = std::min(shortest, i->first.size());
+  root.stride = static_cast<uint32_t>(shortest - range.depth);
+  prefixes_[range.root] = root;
+  while (rest != range.last) {
+    const auto edge = std::string_view(rest->first).substr(range.depth, root.stride);
+    auto end = std::next(rest);
+    while (end != range.last && std::string_view(end->first).substr(range.depth, root.stride) == edge) ++end;
+    const auto child = static_cast<uint32_t>(prefixes_.size());
+    prefixes_.emplace_back();
+    prefix_edges_.insert(range.root, edge, child);
+    open.push_back({rest, end, shortest, child});
+    rest = end;
+  }
 }
 
 void PathIndex::freeze() {
@@ -59,7 +87,8 @@ void PathIndex::freeze() {
   for (size_t i = drafts_.size(); i-- > 0;) {  // children have greater numbers than their parents
     const Draft& draft = drafts_[i];
     Node& node = nodes_[i];
-    freeze_prefixes(draft, node);
+    node.prefix = freeze_prefixes(draft);
+    if (node.prefix != kNone) node.least = prefixes_[node.prefix].least;
     node.exact = keep(draft.exact);
     node.below = keep(draft.below);
     for (const auto* routes : {&draft.exact, &draft.below})
@@ -73,21 +102,6 @@ void PathIndex::freeze() {
     }
   }
   drafts_ = {};
-}
-
-uint32_t PathIndex::longest_prefix(Span span, std::string_view wanted) const {
-  const auto begin = prefixes_.begin() + span.first, end = prefixes_.begin() + span.last;
-  const auto above = std::upper_bound(
-      begin, end, wanted, [&](std::string_view value, const Prefix& prefix) { return value < text(prefix); });
-  if (above == begin) return kNone;
-  const auto nearest = static_cast<uint32_t>(above - 1 - prefixes_.begin());
-  const auto candidate = text(prefixes_[nearest]);
-  const size_t limit = std::min(candidate.size(), wanted.size());
-  size_t common = 0;
-  while (common < limit && candidate[common] == wanted[common]) ++common;
-  uint32_t found = nearest;
-  while (found != kNone && prefixes_[found].length > common) found = prefixes_[found].parent;
-  return found;
 }
 
 }  // namespace weir::route

@@ -2,9 +2,9 @@
 // matches it, whatever the number of patterns; it skips what comes later in the file than the best found so far.
 // Several trees (one a host) share one index.
 //
-// Cost: one hash look-up a segment, and a binary search where there are byte prefixes. "{name}" beside literal segments
-// branches; a look-up can never visit more nodes than the tree has. It ends at the first segment that no pattern knows,
-// so long paths cost nothing.
+// Cost: one hash look-up a segment, and where there are byte prefixes one for each different length that nests there.
+// "{name}" beside literal segments branches; a look-up can never visit more nodes than the tree has. It ends at the
+// first segment that no pattern knows, so long paths cost nothing.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -39,7 +39,7 @@ class PathIndex {
       if (node.least >= best) return;
       scan(node.below, best, accept);
       if (at == path.size()) return scan(node.exact, best, accept);
-      if (!node.prefixes.empty()) find_prefixes(node.prefixes, path.substr(at + 1), best, accept);
+      if (node.prefix != kNone) find_prefixes(node.prefix, path.substr(at + 1), best, accept);
       if (!node.literals && node.wild == kNone) return;
       const size_t end = std::min(path.find('/', at + 1), path.size());
       const auto segment = path.substr(at + 1, end - at - 1);
@@ -54,21 +54,20 @@ class PathIndex {
  private:
   struct Span {
     uint32_t first = 0, last = 0;
-    bool empty() const { return first == last; }
   };
   struct Node {
-    uint32_t least = kNone;  // least route of the node and all below it
-    uint32_t wild = kNone;   // child for {name}
-    bool literals = false;   // has children in literals_
-    Span exact, below;       // in routes_
-    Span prefixes;           // in prefixes_
+    uint32_t least = kNone;   // least route of the node and all below it
+    uint32_t wild = kNone;    // child for {name}
+    bool literals = false;    // has children in literals_
+    Span exact, below;        // in routes_
+    uint32_t prefix = kNone;  // root of the prefixes of the next segment, in prefixes_
   };
-  /// Sorted by text. Those that begin a given text are the greatest one not above it, or among that one's ancestors.
+  /// A tree of its own below a node, whose edges are as long as the shortest prefix that remains: the prefixes of one
+  /// length, as in most configurations, take one look-up.
   struct Prefix {
-    uint32_t offset, length;  // in prefix_text_
-    uint32_t parent;          // the longest other prefix of this prefix in the same node
-    uint32_t least;           // of it and its ancestors
-    Span routes;
+    uint32_t least = kNone;  // least route of it and all below it
+    uint32_t stride = 0;     // length of the edges below; 0: none
+    Span routes;             // whose prefix ends here
   };
   struct Draft {
     std::map<std::string, uint32_t> literals;
@@ -88,26 +87,27 @@ class PathIndex {
     }
   }
   template <typename Accept>
-  void find_prefixes(Span span, std::string_view rest, uint32_t& best, Accept& accept) const {
-    for (uint32_t i = longest_prefix(span, rest); i != kNone; i = prefixes_[i].parent) {
-      if (prefixes_[i].least >= best) return;
-      scan(prefixes_[i].routes, best, accept);
+  void find_prefixes(uint32_t current, std::string_view rest, uint32_t& best, Accept& accept) const {
+    while (current != kNone && prefixes_[current].least < best) {
+      const Prefix& prefix = prefixes_[current];
+      scan(prefix.routes, best, accept);
+      if (prefix.stride == 0 || rest.size() < prefix.stride) return;
+      current = prefix_edges_.find(current, rest.substr(0, prefix.stride));
+      rest.remove_prefix(prefix.stride);
     }
   }
 
-  uint32_t longest_prefix(Span span, std::string_view text) const;
-  std::string_view text(const Prefix& prefix) const {
-    return std::string_view(prefix_text_).substr(prefix.offset, prefix.length);
-  }
   Span keep(const std::vector<uint32_t>& routes);
-  void freeze_prefixes(const Draft& draft, Node& node);
+  struct PrefixRange;
+  uint32_t freeze_prefixes(const Draft& draft);
+  void split(const PrefixRange& range, std::vector<PrefixRange>& open);
 
   std::vector<Draft> drafts_;  // until freeze()
   std::vector<Node> nodes_;
   std::vector<uint32_t> routes_;
   std::vector<Prefix> prefixes_;
-  std::string prefix_text_;
-  TextTable literals_;  // (node, segment) → child
+  TextTable literals_;      // (node, segment) → child
+  TextTable prefix_edges_;  // (prefix, the next bytes) → child
 };
 
 }  // namespace weir::route
