@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
 
 #include <initializer_list>
 #include <limits>
@@ -13,6 +12,7 @@
 
 #include "lb/admin/latency.hpp"
 #include "lb/admin/process_facts.hpp"
+#include "lb/admin/text_format.hpp"
 #include "lb/base/log.hpp"
 
 namespace weir::admin {
@@ -432,7 +432,7 @@ Folding choose_folding(size_t others, size_t pools, size_t backends, size_t rout
 std::string Exposition::text() {
   const auto inventory = sources_.inventory();
   const Collector collector(sources_, inventory);
-  std::string text = prometheus::TextSerializer().Serialize(collector.Collect());
+  std::string text = serialize(collector.Collect());
   if (collector.folding() > told_)
     log::warn("metrics_folded",
               {{"folded", collector.folding() == Folding::backends ? "backends" : "backends,routes"},

@@ -1,0 +1,52 @@
+// A small process in which every metric has something to say.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "lb/admin/inventory.hpp"
+
+namespace weir::admin::test {
+
+struct Fixture {
+  static constexpr size_t kWorkers = 2;
+
+  Fixture() {
+    add_pool("app", {"a", "b"});
+    add_pool("search", {"s1"});
+    inventory->routes = {
+        std::make_shared<RouteState>("www", "app", kWorkers), std::make_shared<RouteState>("api", "app", kWorkers),
+        std::make_shared<RouteState>("find", "search", kWorkers), std::make_shared<RouteState>("moved", "", kWorkers)};
+  }
+
+  void add_pool(const std::string& name, const std::vector<std::string>& backends) {
+    auto config = std::make_shared<config::Pool>();
+    config->name = name;
+    PoolEntry entry;
+    entry.state = std::make_shared<PoolState>(name, kWorkers);
+    uint16_t port = 9001;
+    for (const auto& backend : backends) {
+      const auto address = Endpoint::parse("127.0.0.1:" + std::to_string(port++));
+      config::Backend b;
+      b.name = backend;
+      b.address = *address;
+      b.weight = 2;
+      config->backends.push_back(b);
+      entry.backends.push_back(std::make_shared<BackendState>(name, backend, *address, kWorkers));
+    }
+    entry.config = std::move(config);
+    inventory->pools.push_back(std::move(entry));
+  }
+
+  Sources sources() {
+    return {process, [this] { return std::shared_ptr<const Inventory>(inventory); }, [this] { return lost; }};
+  }
+
+  BackendState& backend(size_t pool, size_t index) { return *inventory->pools[pool].backends[index]; }
+  RouteState& route(size_t index) { return *inventory->routes[index]; }
+
+  ProcessState process{kWorkers};
+  std::shared_ptr<Inventory> inventory = std::make_shared<Inventory>();
+  uint64_t lost = 0;
+};
+
+}  // namespace weir::admin::test

@@ -1,0 +1,241 @@
+#include "lb/admin/server.hpp"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <future>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+#include "lb/base/log.hpp"
+#include "lb/base/unique_fd.hpp"
+#include "tests/catch.hpp"
+#include "tests/unit/admin/fixture.hpp"
+
+using namespace weir;
+using namespace weir::admin;
+using weir::admin::test::Fixture;
+
+namespace {
+
+/// The server on a control thread of its own.
+struct Running {
+  Running() {
+    before = log::set_sink([this](std::string_view line) { events += line; });
+    address = server.listen(*Endpoint::parse("127.0.0.1:0"), Surface::everything);
+    metrics = server.listen(*Endpoint::parse("127.0.0.1:0"), Surface::metrics_only);
+    log::set_sink(before);
+    thread = std::thread([this] { control.run(); });
+  }
+  ~Running() {
+    stop();
+    guard.reset();
+    thread.join();
+  }
+  void on_control(std::function<void()> work) {
+    std::promise<void> done;
+    boost::asio::post(control, [&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void stop() {
+    on_control([this] { server.stop(); });
+  }
+
+  Fixture fixture;
+  std::string events;
+  log::Sink before;
+  boost::asio::io_context control{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard{control.get_executor()};
+  Server server{control, fixture.sources()};
+  Endpoint address, metrics;
+  std::thread thread;
+};
+
+class Client {
+ public:
+  explicit Client(const Endpoint& where) : fd_(::socket(where.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const timeval limit{20, 0};  // a test that hangs ends
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    REQUIRE(::connect(fd_.get(), where.address(), where.length) == 0);
+  }
+  void send(const std::string& bytes) { ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  /// Everything up to the end of the connection.
+  std::string rest() {
+    std::string all;
+    char buffer[4096];
+    for (ssize_t n; (n = ::recv(fd_.get(), buffer, sizeof(buffer), 0)) > 0;) all.append(buffer, static_cast<size_t>(n));
+    return all;
+  }
+  /// Up to and with `mark`.
+  std::string until(const std::string& mark) {
+    std::string all;
+    char c;
+    while (!all.ends_with(mark) && ::recv(fd_.get(), &c, 1, 0) == 1) all += c;
+    return all;
+  }
+
+ private:
+  UniqueFd fd_;
+};
+
+std::string round_trip(const Endpoint& where, const std::string& bytes) {
+  Client client(where);
+  client.send(bytes);
+  return client.rest();
+}
+
+std::string get(const Endpoint& where, const std::string& path, const std::string& more = "Host: localhost\r\n") {
+  return round_trip(where, "GET " + path + " HTTP/1.1\r\n" + more + "Connection: close\r\n\r\n");
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+}  // namespace
+
+TEST_CASE("it answers over a socket, with the protective fields", "[admin][net]") {
+  Running running;
+  const auto metrics = get(running.address, "/metrics");
+  CHECK(metrics.starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(has(metrics, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+  CHECK(has(metrics, "Cache-Control: no-store\r\n"));
+  CHECK(has(metrics, "X-Content-Type-Options: nosniff\r\n"));
+  CHECK(has(metrics, "\nweir_build_info{"));
+  const auto index = get(running.address, "/");
+  CHECK(has(index, "Content-Security-Policy: default-src 'none'; "));
+  CHECK(has(get(running.address, "/api/v1/pools"), "\"name\":\"search\""));
+  CHECK(get(running.address, "/-/ready").starts_with("HTTP/1.1 503 "));
+  CHECK(get(running.address, "/nothing").starts_with("HTTP/1.1 404 Not Found\r\n"));
+}
+
+TEST_CASE("the events name the real ports", "[admin][net]") {
+  Running running;
+  CHECK(running.address.port() != 0);
+  CHECK(has(running.events,
+            "info listening listener=admin address=127.0.0.1:" + std::to_string(running.address.port()) + "\n"));
+  CHECK(has(running.events,
+            "info listening listener=metrics address=127.0.0.1:" + std::to_string(running.metrics.port()) + "\n"));
+}
+
+TEST_CASE("a metrics listener has nothing else", "[admin][net]") {
+  Running running;
+  CHECK(get(running.metrics, "/metrics").starts_with("HTTP/1.1 200 "));
+  CHECK(get(running.metrics, "/-/healthy").starts_with("HTTP/1.1 200 "));
+  CHECK(get(running.metrics, "/api/v1/pools").starts_with("HTTP/1.1 404 "));
+  CHECK(get(running.metrics, "/").starts_with("HTTP/1.1 404 "));
+}
+
+TEST_CASE("strangers' names and origins are refused", "[admin][net]") {
+  Running running;
+  const auto rebound = get(running.address, "/api/v1/pools", "Host: evil.example\r\n");
+  CHECK(rebound.starts_with("HTTP/1.1 403 Forbidden\r\n"));
+  CHECK(has(rebound, "Content-Type: application/problem+json\r\n"));
+  CHECK(get(running.metrics, "/metrics", "Host: evil.example\r\n").starts_with("HTTP/1.1 403 "));
+  CHECK(get(running.address, "/", "Host: localhost\r\nOrigin: http://evil.example\r\n").starts_with("HTTP/1.1 403 "));
+  CHECK(get(running.address, "/", "Host: localhost\r\nOrigin: http://localhost\r\n").starts_with("HTTP/1.1 200 "));
+  CHECK(get(running.address, "/", "").starts_with("HTTP/1.1 400 "));
+  CHECK(get(running.address, "/", "Host: localhost\r\nHost: localhost\r\n").starts_with("HTTP/1.1 400 "));
+  CHECK(round_trip(running.address, "GET /-/healthy HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("methods", "[admin][net]") {
+  Running running;
+  const auto post = round_trip(
+      running.address, "POST /metrics HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+  CHECK(post.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"));
+  CHECK(has(post, "Allow: GET, HEAD\r\n"));
+  const auto head =
+      round_trip(running.address, "HEAD /-/healthy HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+  CHECK(head.starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(has(head, "Content-Length: 3\r\n"));
+  CHECK(head.ends_with("\r\n\r\n"));
+}
+
+TEST_CASE("a connection is kept, and pipelined requests are answered in order", "[admin][net]") {
+  Running running;
+  Client client(running.address);
+  client.send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK(client.until("ok\n").starts_with("HTTP/1.1 200 "));
+  client.send(
+      "HEAD /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\nGET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
+      "GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  const auto rest = client.rest();
+  CHECK(rest.find("\r\n\r\nHTTP/1.1 200 ") < rest.find("ok\nHTTP/1.1 503 "));
+  CHECK(rest.ends_with("first health checks pending\n"));
+}
+
+TEST_CASE("what breaks HTTP or is too large is answered, then closed", "[admin][net]") {
+  Running running;
+  CHECK(round_trip(running.address, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 Bad Request\r\n"));
+  CHECK(round_trip(running.address, "GET / HTTP/1.1\r\nHost: localhost\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n")
+            .starts_with("HTTP/1.1 431 "));
+  CHECK(round_trip(running.address,
+                   "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000\r\n\r\n" + std::string(30'000, 'x'))
+            .starts_with("HTTP/1.1 413 "));
+  CHECK(get(running.address, "/-/healthy").starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("connections are bounded", "[admin][net]") {
+  Running running;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < Server::kConnections; ++i) {
+    clients.push_back(std::make_unique<Client>(running.address));
+    clients.back()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    REQUIRE(clients.back()->until("ok\n").ends_with("ok\n"));
+  }
+  CHECK(Client(running.address).rest() == "");
+  clients.front()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  CHECK(clients.front()->rest().ends_with("ok\n"));
+}
+
+TEST_CASE("stop closes everything", "[admin][net]") {
+  Running running;
+  Client idle(running.address);
+  idle.send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  idle.until("ok\n");
+  running.stop();
+  CHECK(idle.rest() == "");
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  CHECK(::connect(fd.get(), running.address.address(), running.address.length) != 0);
+  running.stop();
+}
+
+TEST_CASE("a port in use is one clear line", "[admin][net]") {
+  Running running;
+  running.on_control([&] {
+    try {
+      running.server.listen(running.address, Surface::everything);
+      running.events = "no exception";
+    } catch (const std::system_error& e) {
+      running.events = e.what();
+    }
+  });
+  CHECK(has(running.events, "cannot listen on " + running.address.to_string()));
+  CHECK(has(running.events, "Address already in use"));
+}
+
+TEST_CASE("a unix socket, for the owner and the group", "[admin][net]") {
+  Running running;
+  char folder[] = "/tmp/weir-admin-XXXXXX";
+  REQUIRE(::mkdtemp(folder));
+  const std::string path = std::string(folder) + "/admin.sock";
+  const auto before = log::set_sink([](std::string_view) {});
+  running.on_control([&] { running.server.listen(*Endpoint::parse("unix:" + path), Surface::everything); });
+  log::set_sink(before);
+  struct stat status {};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0660);
+  CHECK(get(*Endpoint::parse("unix:" + path), "/-/healthy", "Host: weir\r\n").starts_with("HTTP/1.1 200 "));
+  running.stop();
+  CHECK(::access(path.c_str(), F_OK) != 0);
+  ::rmdir(folder);
+}
