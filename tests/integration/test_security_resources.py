@@ -119,7 +119,7 @@ class Times(WeirTest):
 
     def test_body_slower_than_the_minimum_rate(self):
         origin = self.origin(echo)
-        daemon = self.weir(config([origin], limits={"body_min_rate": "100KiB"}))
+        daemon = self.weir(config([origin], limits={"body_min_rate": "100KiB/s"}))
         client = self.client(daemon)
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
         began = time.monotonic()
@@ -149,7 +149,7 @@ class Times(WeirTest):
                 length -= len(connection._receive())
             connection.send(response(200, b"ok"))
         origin = self.origin(handler=handler, receive_buffer=65536, record=False)
-        daemon = self.weir(config([origin], limits={"body_min_rate": "1MiB"}))
+        daemon = self.weir(config([origin], limits={"body_min_rate": "1MiB/s"}))
         with daemon.client() as client:
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n" + b"x" * 8_000_000)
             answer = client.read("POST")

@@ -139,7 +139,7 @@ class Matching(WeirTest):
 
     def test_escaped_slash_and_parameters_can_be_rejected(self):
         origin = self.origin(echo)
-        daemon = self.weir(config([origin], http={"escaped_slash": "reject", "path_parameters": "reject"}))
+        daemon = self.weir(config([origin], http={"escaped_slash": "reject", "path_params": "reject"}))
         for path in ("/a%2Fb", "/a%5cb", "/a;b"):
             with self.subTest(path=path):
                 self.assertEqual(daemon.get(path).status, 400)
