@@ -52,8 +52,9 @@ void BackendHealth::on_check(bool ok, std::string_view why, TimePoint now) {
   if (checks_.verdict() == Verdict::down) {
     reason_ = fmt::format("check succeeded {} of {} times", checks_.against(), health().rise);
   } else if (changed || !was_serving) {
-    reason_ = before == Verdict::unknown ? "check succeeded"
-                                         : fmt::format("{} checks in a row succeeded", checks_.successes());
+    reason_ = before == Verdict::unknown || checks_.successes() == 1
+                  ? "check succeeded"
+                  : fmt::format("{} checks in a row succeeded", checks_.successes());
   } else if (checks_.successes() == 1) {
     reason_ = "check succeeded";
   }

@@ -167,14 +167,24 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
 
   void read_head() {
     parser_.emplace();
+    parser_->get().result(0u);  // until the status line is read
     parser_->header_limit(kMaxHead);
     parser_->body_limit(boost::none);
     buffer_.reserve(4096);
     http::async_read_header(socket_, buffer_, *parser_, [self = shared_from_this()](const error_code& error, size_t) {
       if (self->over()) return;
-      if (error) return self->fail(read_words(error, false));
+      if (error) return self->fail(self->foreign_protocol().value_or(read_words(error, false)));
       self->on_head();
     });
+  }
+
+  /// The parser waits for a whole status line, so that what is none would be called an unfinished one.
+  std::optional<std::string> foreign_protocol() const {
+    if (parser_->get().result_int() != 0) return std::nullopt;
+    const auto bytes = buffer_.cdata();
+    const std::string_view begin(static_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 5));
+    if (begin.empty() || std::string_view("HTTP/").starts_with(begin)) return std::nullopt;
+    return begin.starts_with("\x15\x03") ? "the answer is TLS, not HTTP" : "the answer is not HTTP";
   }
 
   void on_head() {
