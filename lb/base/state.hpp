@@ -70,6 +70,7 @@ struct PoolState {
   SharedGauge inflight;                      // requests admitted, exact over the process
   SharedGauge waiting;                       // requests in the queue
   SharedGauge retrying;                      // retries in flight: the retry budget
+  SharedGauge retry_debt;                    // retries not yet paid for by successes, in thousandths; see lb/route/retry.hpp
   std::vector<PoolCells> cells;
 };
 
