@@ -231,8 +231,8 @@ class Descriptors(WeirTest):
 
     def test_limit_of_connections(self):
         origin = self.origin(echo)
-        daemon = self.weir(config([origin], workers=2, limits={"connections": 10}))
-        clients = [self.client(daemon) for _ in range(10)]
+        daemon = self.weir(config([origin], workers=2, limits={"connections": 16}))
+        clients = [self.client(daemon) for _ in range(16)]
         for client in clients:
             self.assertEqual(client.get("/").status, 200)
         refused = 0
@@ -246,9 +246,9 @@ class Descriptors(WeirTest):
                     self.assertTrue(answer.has("retry-after"))
             except (Incomplete, OSError):
                 refused += 1
-        # An idle connection may be closed to make room for a new one; never may more than 10 be served at once.
+        # An idle connection may be closed to make room for a new one; never may more than 16 be served at once.
         served = sum(self.alive(c) for c in clients)
-        self.assertLessEqual(served + (5 - refused), 10)
+        self.assertLessEqual(served + (5 - refused), 16)
         for client in clients:
             client.close()
         wait_until(lambda: self.works(daemon), 30, "a place for a new connection")
