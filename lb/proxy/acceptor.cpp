@@ -1,0 +1,101 @@
+#include "lb/proxy/acceptor.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "lb/base/log.hpp"
+#include "lb/net/socket.hpp"
+#include "lb/proxy/worker.hpp"
+
+namespace weir::proxy {
+
+namespace {
+constexpr int kBatch = 64;                                  // accepts, then the connections get their turn
+constexpr auto kPause = std::chrono::milliseconds(100);     // without descriptors or memory (security-rules D)
+constexpr auto kClosing = std::chrono::milliseconds(200);   // handshakes under way when a listener closes get so long
+constexpr uint32_t kRefusals = 64;                          // beyond limits.connections so many get a 503, the others are closed at once
+
+UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+}  // namespace
+
+Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd)
+    : worker_(worker), info_(std::move(info)), configured_(configured), fd_(std::move(fd)), reserve_(open_reserve()) {
+  // Accepted sockets inherit both: no system call for each connection.
+  if (!configured_.is_unix()) net::prepare_downstream(fd_.get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
+  worker_.poller.add_level(fd_.get(), *this);
+}
+
+Acceptor::~Acceptor() { worker_.poller.remove(fd_.get()); }
+
+void Acceptor::on_events(uint32_t) {
+  if (paused_) return;
+  if (worker_.shared.memory.load(std::memory_order_relaxed) == MemoryLevel::stop_accepting) return pause();
+  for (int i = 0; i < kBatch && accept_one(); ++i) {
+  }
+}
+
+void Acceptor::drain() {
+  while (!paused_ && accept_one()) {
+  }
+}
+
+/// False: nothing more now.
+bool Acceptor::accept_one() {
+  sockaddr_storage storage;
+  socklen_t length = sizeof storage;
+  UniqueFd fd(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      if (worker_.shed_idle_connection()) return true;
+      // One client learns at once that it is refused; the others wait in the queue.
+      reserve_.reset();
+      UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
+      reserve_ = open_reserve();
+      worker_.cells.connections_refused.add();
+      pause();
+      return false;
+    }
+    return errno == ECONNABORTED || errno == EINTR;
+  }
+  worker_.cells.connections_accepted.add();
+  const uint32_t open = worker_.shared.connections.value.load(std::memory_order_relaxed);
+  const uint32_t most = worker_.shared.max_connections.load(std::memory_order_relaxed);
+  const bool over = open >= most && !worker_.shed_idle_connection();
+  if (over && open >= most + kRefusals) {
+    worker_.cells.connections_refused.add();
+    worker_.cells.connections_closed.add();
+    return true;
+  }
+  auto* connection = new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)),
+                                              Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length));
+  worker_.add(*connection);
+  if (over) {
+    worker_.cells.connections_refused.add();
+    connection->refuse_requests();
+  }
+  connection->start();
+  return true;
+}
+
+void Acceptor::pause() {
+  if (!paused_) worker_.poller.remove(fd_.get());
+  if (!paused_ && worker_.cells.accept_paused.get() % 100 == 0)
+    log::warn("accept_paused", {{"listener", info_->name}, {"reason", "no descriptors or memory left; raise the limit or lower limits.connections"}});
+  paused_ = true;
+  worker_.cells.accept_paused.add();
+  worker_.wheel.arm(*this, worker_.now + kPause);
+}
+
+void Acceptor::on_timer(TimePoint) {
+  paused_ = false;
+  worker_.poller.add_level(fd_.get(), *this);
+}
+
+void Acceptor::begin_closing(TimePoint now) {
+  net::stop_new_connections(fd_.get());
+  close_at_ = now + kClosing;
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,41 @@
+// A worker's listening socket: accepts in batches, and never spins when it can't.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "lb/base/endpoint.hpp"
+#include "lb/base/timer_wheel.hpp"
+#include "lb/base/unique_fd.hpp"
+#include "lb/net/poller.hpp"
+#include "lb/proxy/downstream.hpp"
+
+namespace weir::proxy {
+
+class Acceptor final : public net::Pollable, public Timer {
+ public:
+  Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd);
+  ~Acceptor();
+
+  const std::string& name() const { return info_->name; }
+  const Endpoint& configured() const { return configured_; }
+  /// New connections are refused from now on; those under way are still accepted for a short while.
+  void begin_closing(TimePoint now);
+  bool may_close(TimePoint now) const { return now >= close_at_; }
+  /// Accepts what is in the queue.
+  void drain();
+
+ private:
+  void on_events(uint32_t events) override;
+  void on_timer(TimePoint now) override;  // the pause is over
+  bool accept_one();
+  void pause();
+
+  Worker& worker_;
+  std::shared_ptr<ListenerInfo> info_;
+  Endpoint configured_;
+  UniqueFd fd_, reserve_;
+  TimePoint close_at_ = TimePoint::max();
+  bool paused_ = false;
+};
+
+}  // namespace weir::proxy

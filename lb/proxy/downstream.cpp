@@ -1,0 +1,460 @@
+#include "lb/proxy/downstream.hpp"
+
+#include <sys/epoll.h>
+
+#include <cstring>
+
+#include "lb/base/endpoint.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/worker.hpp"
+
+namespace weir::proxy {
+
+namespace {
+constexpr auto kLingerTime = std::chrono::seconds(2);      // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
+constexpr uint32_t kLingerBytes = 64 << 10;                // so that a client still sending can read the answer
+constexpr auto kBodyClock = std::chrono::seconds(5);       // limits.body_min_rate is judged over so long
+constexpr int kTurns = 16;                                 // receives or pipelined requests, then others get a turn
+constexpr uint32_t kHeadStep = 1024;                       // a partial head grows by at least so much room
+}  // namespace
+
+DownstreamConnection::DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream,
+                                           const Endpoint& peer)
+    : worker_(worker), listener_(std::move(listener)), stream_(std::move(stream)) {
+  const std::string text = peer.is_unix() ? "unix:" : peer.host();
+  peer_length_ = static_cast<uint8_t>(std::min(text.size(), sizeof peer_text_));
+  std::memcpy(peer_text_, text.data(), peer_length_);
+}
+
+DownstreamConnection::~DownstreamConnection() {
+  in_.release(worker_.buffers);
+  out_.release(worker_.buffers);
+}
+
+bool DownstreamConnection::start() {
+  if (!worker_.poller.add(stream_.fd(), *this)) {
+    close();
+    return false;
+  }
+  arm_for_head();
+  return true;
+}
+
+// ---- sending ----
+
+DownstreamConnection::Sent DownstreamConnection::send(const iovec* parts, int count) {
+  if (state_ == State::closed) return Sent::failed;
+  size_t skip = 0;
+  if (out_.empty()) {
+    const auto result = stream_.send(parts, count);
+    if (result.status == net::IoStatus::error) return Sent::failed;
+    skip = result.bytes;
+    worker_.cells.bytes_sent.add(skip);
+  }
+  const bool was_empty = out_.empty();
+  for (int i = 0; i < count; ++i) {
+    if (skip >= parts[i].iov_len) {
+      skip -= parts[i].iov_len;
+      continue;
+    }
+    out_.append(worker_.buffers, {static_cast<const char*>(parts[i].iov_base) + skip, parts[i].iov_len - skip});
+    skip = 0;
+  }
+  if (out_.empty()) return Sent::all;
+  if (was_empty) worker_.wheel.arm(*this, worker_.now + listener_->send_stall);
+  return Sent::pending;
+}
+
+/// False: the connection is dead and lost() has been called.
+bool DownstreamConnection::flush() {
+  while (!out_.empty()) {
+    const auto result = stream_.send(out_.data(), out_.size());
+    if (result.status == net::IoStatus::would_block) return true;
+    if (result.status == net::IoStatus::error) {
+      lost(Cause::client_gone);
+      return false;
+    }
+    worker_.cells.bytes_sent.add(result.bytes);
+    out_.consume(worker_.buffers, static_cast<uint32_t>(result.bytes));
+    worker_.wheel.arm(*this, worker_.now + listener_->send_stall);
+  }
+  cancel();
+  if (shutdown_pending_) stream_.shutdown_send();
+  shutdown_pending_ = false;
+  if (state_ == State::body) arm_for_body();
+  if (exchange_) exchange_->on_downstream_drained();
+  return state_ != State::closed;
+}
+
+void DownstreamConnection::shutdown_send_after_flush() {
+  if (out_.empty())
+    stream_.shutdown_send();
+  else
+    shutdown_pending_ = true;
+}
+
+// ---- events ----
+
+void DownstreamConnection::on_events(uint32_t events) {
+  if (state_ == State::closed) return;
+  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
+  if (events & EPOLLRDHUP) peer_fin_ = true;
+  // Both directions of a tunnel may have ended in order: that hang-up is read as the end it is.
+  if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel)) return lost(Cause::client_gone);
+  if ((events & EPOLLOUT) && !out_.empty() && !flush()) return;
+  pump();
+}
+
+void DownstreamConnection::lost(Cause cause) {
+  if (exchange_)
+    exchange_->on_downstream_failed(cause);
+  else
+    close();
+}
+
+void DownstreamConnection::pump() {
+  if (pumping_) return;
+  pumping_ = true;
+  for (int turn = 0; pump_once();)
+    if (++turn == kTurns) {
+      worker_.poller.again(*this);
+      break;
+    }
+  pumping_ = false;
+}
+
+/// True: something was done, and there may be more.
+bool DownstreamConnection::pump_once() {
+  switch (state_) {
+    case State::head:
+      if (!in_.empty()) {
+        if (const size_t used = take_request(in_.data(), in_.size())) {
+          in_.consume(worker_.buffers, static_cast<uint32_t>(used));
+          return true;
+        }
+      }
+      if (!readable_ || state_ != State::head) return false;
+      receive_head();
+      return true;
+    case State::body:
+      if (body_ == Body::none) {
+        state_ = State::waiting;
+        if (out_.empty()) cancel();
+        return false;
+      }
+      if (body_abandoned_ || !exchange_->wants_body() || (in_.empty() && !readable_)) return false;
+      receive_body();
+      return true;
+    case State::tunnel:
+      if (!exchange_->wants_body() || (in_.empty() && !readable_)) return false;
+      receive_tunnel();
+      return true;
+    case State::linger:
+      if (!readable_) return false;
+      discard();
+      return true;
+    case State::waiting:
+    case State::closed: return false;
+  }
+  return false;
+}
+
+void DownstreamConnection::receive_head() {
+  const bool partial = !in_.empty();
+  char* into = partial ? in_.prepare(worker_.buffers, kHeadStep) : worker_.receive_scratch.get();
+  const size_t room = partial ? in_.room() : Worker::kReceiveScratch;
+  const auto result = stream_.receive(into, room);
+  if (result.status == net::IoStatus::would_block) {
+    readable_ = false;
+    return;
+  }
+  if (result.status != net::IoStatus::ok) {
+    // An end between requests is the ordinary one; within a head nobody is left to read a 400.
+    readable_ = false;
+    return close();
+  }
+  readable_ = result.bytes == room || peer_fin_;
+  worker_.cells.bytes_received.add(result.bytes);
+  if (partial) {
+    in_.commit(static_cast<uint32_t>(result.bytes));
+    return;
+  }
+  const size_t used = take_request(into, result.bytes);
+  if (state_ != State::closed && state_ != State::linger) in_.append(worker_.buffers, {into + used, result.bytes - used});
+}
+
+size_t DownstreamConnection::take_request(char* bytes, size_t size) {
+  const size_t skip = http1::skip_empty_lines({bytes, size});
+  if (skip == size) return skip;
+  const auto& config = worker_.runtime->config();
+  http1::RequestRules rules;
+  rules.header_bytes = config.limits.header_bytes;
+  rules.header_count = config.limits.header_count;
+  rules.underscores = static_cast<http1::RequestRules::Underscores>(config.http.underscores);
+  Exchange* exchange = worker_.take_exchange();
+  const auto result = http1::parse_request({bytes + skip, size - skip}, rules, exchange->head);
+  const TimePoint first_byte = head_started_ == TimePoint{} ? worker_.now : head_started_;
+  if (result.status == http1::Parse::need_more) {
+    worker_.recycle(exchange);
+    if (head_started_ == TimePoint{}) {
+      head_started_ = worker_.now;
+      arm_for_head();
+    }
+    return 0;
+  }
+  head_started_ = {};
+  exchange_ = exchange;
+  worker_.cells.requests_parsed.add();
+  if (result.status == http1::Parse::error) {
+    state_ = State::waiting;
+    body_ = Body::none;
+    exchange->head.field_count = 0;
+    exchange->head.size = 0;
+    exchange->begin(*this, first_byte);
+    exchange->refuse(result.cause, result.detail);
+    return size;
+  }
+  exchange->head.base = bytes + skip;
+  exchange->begin(*this, first_byte);
+  size_t used = skip + exchange->head.size;
+  state_ = State::body;
+  body_abandoned_ = false;
+  body_ = exchange->head.framing == http1::Framing::chunked                                       ? Body::chunked
+          : exchange->head.framing == http1::Framing::length && exchange->head.content_length > 0 ? Body::length
+                                                                                                  : Body::none;
+  body_remaining_ = exchange->head.content_length;
+  if (body_ == Body::chunked) chunks_ = http1::ChunkDecoder({config.limits.chunk_ext_bytes, config.limits.trailers, config.limits.trailer_bytes});
+  if (body_ == Body::none) {
+    state_ = State::waiting;
+    cancel();
+  } else {
+    arm_for_body();
+  }
+  if (refuse_) {
+    exchange->refuse(Cause::overload_connections, "");
+    return used;
+  }
+  if (body_ == Body::length && config.limits.body_bytes && body_remaining_ > config.limits.body_bytes) {
+    exchange->refuse(Cause::body_too_large, "Content-Length is above limits.body_bytes");
+    return used;
+  }
+  std::string_view data;
+  bool failed = false;
+  used += take_body(bytes + used, size - used, data, failed);
+  if (failed)
+    exchange->refuse(chunks_.cause(), chunks_.detail());
+  else
+    exchange->handle_request(data, body_ == Body::none);
+  return used;
+}
+
+/// Decodes what belongs to the body; the pieces of a chunked body are moved together, so that `data` is one piece. Returns the bytes used.
+size_t DownstreamConnection::take_body(char* bytes, size_t size, std::string_view& data, bool& failed) {
+  if (body_ == Body::none) return 0;
+  if (body_ == Body::length) {
+    const size_t part = std::min<uint64_t>(size, body_remaining_);
+    data = {bytes, part};
+    body_remaining_ -= part;
+    if (body_remaining_ == 0) body_ = Body::none;
+    clocked_bytes_ += part;
+    return part;
+  }
+  size_t used = 0;
+  char* end = nullptr;
+  char* begin = nullptr;
+  for (;;) {
+    const auto step = chunks_.next({bytes + used, size - used});
+    used += step.consumed;
+    if (step.status == http1::ChunkDecoder::Status::data) {
+      char* piece = const_cast<char*>(step.data.data());
+      if (!begin) begin = end = piece;
+      if (piece != end) std::memmove(end, piece, step.data.size());
+      end += step.data.size();
+      continue;
+    }
+    if (step.status == http1::ChunkDecoder::Status::done) body_ = Body::none;
+    failed = step.status == http1::ChunkDecoder::Status::error;
+    break;
+  }
+  if (begin) data = {begin, static_cast<size_t>(end - begin)};
+  clocked_bytes_ += data.size();
+  return used;
+}
+
+void DownstreamConnection::receive_body() {
+  const bool from_in = !in_.empty();
+  char* bytes = from_in ? in_.data() : worker_.receive_scratch.get();
+  size_t size = in_.size();
+  if (!from_in) {
+    const auto result = stream_.receive(bytes, Worker::kReceiveScratch);
+    if (result.status == net::IoStatus::would_block) {
+      readable_ = false;
+      return;
+    }
+    if (result.status != net::IoStatus::ok) {
+      readable_ = false;
+      return exchange_->on_downstream_failed(Cause::client_gone, "the client ended within the request body");
+    }
+    size = result.bytes;
+    readable_ = size == Worker::kReceiveScratch || peer_fin_;
+    worker_.cells.bytes_received.add(size);
+  }
+  std::string_view data;
+  bool failed = false;
+  const size_t used = take_body(bytes, size, data, failed);
+  Exchange& exchange = *exchange_;
+  exchange.bytes_received += used;
+  if (failed)
+    exchange.on_downstream_failed(chunks_.cause(), chunks_.detail());
+  else
+    exchange.on_request_body(data, body_ == Body::none);
+  if (state_ == State::closed) return;
+  if (from_in)
+    in_.consume(worker_.buffers, static_cast<uint32_t>(used));
+  else if (state_ != State::linger)
+    in_.append(worker_.buffers, {bytes + used, size - used});
+}
+
+void DownstreamConnection::receive_tunnel() {
+  if (!in_.empty()) {
+    exchange_->on_tunnel_data(in_.view());
+    if (state_ != State::closed) in_.release(worker_.buffers);
+    return;
+  }
+  const auto result = stream_.receive(worker_.receive_scratch.get(), Worker::kReceiveScratch);
+  if (result.status == net::IoStatus::would_block) {
+    readable_ = false;
+  } else if (result.status == net::IoStatus::ok) {
+    readable_ = result.bytes == Worker::kReceiveScratch || peer_fin_;
+    worker_.cells.bytes_received.add(result.bytes);
+    exchange_->bytes_received += result.bytes;
+    exchange_->on_tunnel_data({worker_.receive_scratch.get(), result.bytes});
+  } else {
+    readable_ = false;
+    if (result.status == net::IoStatus::error) return lost(Cause::client_gone);
+    exchange_->on_downstream_end();
+  }
+}
+
+// ---- ends ----
+
+void DownstreamConnection::exchange_done(bool keep_alive) {
+  const bool client_closes = !exchange_->head.keep_alive && exchange_->head.size > 0;
+  exchange_ = nullptr;
+  ++requests_;
+  if (state_ == State::closed) return;
+  if (!keep_alive || body_ != Body::none) {
+    if (client_closes && body_ == Body::none && in_.empty()) return close();
+    return begin_linger();
+  }
+  state_ = State::head;
+  arm_for_head();
+  pump();
+}
+
+void DownstreamConnection::enter_tunnel() {
+  state_ = State::tunnel;
+  if (out_.empty()) cancel();
+}
+
+void DownstreamConnection::begin_linger() {
+  stream_.shutdown_send();
+  state_ = State::linger;
+  body_ = Body::none;
+  discarded_ = 0;
+  worker_.wheel.arm(*this, worker_.now + kLingerTime);
+  pump();
+}
+
+void DownstreamConnection::discard() {
+  const auto result = stream_.receive(worker_.receive_scratch.get(), Worker::kReceiveScratch);
+  if (result.status == net::IoStatus::would_block) {
+    readable_ = false;
+    return;
+  }
+  if (result.status == net::IoStatus::ok) {
+    readable_ = result.bytes == Worker::kReceiveScratch || peer_fin_;
+    discarded_ += static_cast<uint32_t>(result.bytes);
+  }
+  if (result.status != net::IoStatus::ok || discarded_ > kLingerBytes) close();
+}
+
+void DownstreamConnection::reset() {
+  if (state_ == State::closed) return;
+  stream_.close_with_reset();
+  close();
+}
+
+void DownstreamConnection::close() {
+  if (state_ == State::closed) return;
+  state_ = State::closed;
+  cancel();
+  stream_.close();
+  worker_.retire(this);
+}
+
+void DownstreamConnection::close_if_idle() {
+  if (idle() && head_started_ == TimePoint{}) begin_linger();
+}
+
+void DownstreamConnection::abort_for_drain() {
+  if (exchange_) exchange_->abort_for_drain();
+}
+
+Endpoint DownstreamConnection::peer() const {
+  if (const auto address = AddressBlock::parse_address(peer_text())) return *address;
+  Endpoint unix_peer;
+  unix_peer.storage.ss_family = AF_UNIX;
+  return unix_peer;
+}
+
+// ---- time ----
+
+void DownstreamConnection::arm_for_head() {
+  const TimePoint from = head_started_ == TimePoint{} ? worker_.now : head_started_;
+  const bool between = head_started_ == TimePoint{} && requests_ > 0;
+  worker_.wheel.arm(*this, from + (between ? listener_->keep_alive_timeout : listener_->header_timeout));
+}
+
+void DownstreamConnection::arm_for_body() {
+  if (!worker_.runtime->config().limits.body_min_rate) return cancel();
+  clock_started_ = worker_.now;
+  clocked_bytes_ = 0;
+  worker_.wheel.arm(*this, worker_.now + kBodyClock);
+}
+
+void DownstreamConnection::on_timer(TimePoint now) {
+  if (!out_.empty()) return lost(Cause::client_too_slow);
+  switch (state_) {
+    case State::head: {
+      if (head_started_ == TimePoint{}) return close();
+      Exchange* exchange = worker_.take_exchange();
+      exchange_ = exchange;
+      exchange->head.field_count = 0;
+      exchange->head.size = 0;
+      state_ = State::waiting;
+      exchange->begin(*this, head_started_);
+      head_started_ = {};
+      return exchange->refuse(Cause::header_timeout, "");
+    }
+    case State::body: {
+      // Counts only while the proxy is willing to read, and until an answer has begun.
+      const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - clock_started_).count() *
+                          int64_t{worker_.runtime->config().limits.body_min_rate};
+      const bool slow = static_cast<int64_t>(clocked_bytes_) < needed;
+      if (slow && exchange_->wants_body() && !exchange_->response_started()) return exchange_->on_downstream_failed(Cause::body_too_slow);
+      return arm_for_body();
+    }
+    case State::linger: return close();
+    case State::waiting:
+    case State::tunnel:
+    case State::closed: return;
+  }
+}
+
+void DownstreamConnection::pause_body_clock() {
+  clock_started_ = worker_.now;
+  clocked_bytes_ = 0;
+}
+
+}  // namespace weir::proxy

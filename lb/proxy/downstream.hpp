@@ -1,0 +1,111 @@
+// A client's connection: receives, parses heads, frames request bodies, sends answers, and keeps the client's time-outs. What a request
+// means is the exchange's business. An idle one holds no buffer.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "lb/base/endpoint.hpp"
+#include "lb/base/timer_wheel.hpp"
+#include "lb/net/buffer.hpp"
+#include "lb/net/http1.hpp"
+#include "lb/net/poller.hpp"
+#include "lb/net/stream.hpp"
+
+namespace weir::proxy {
+
+class Acceptor;
+class Exchange;
+class Worker;
+
+/// What a connection needs of its listener; lives as long as any connection of it.
+struct ListenerInfo {
+  uint32_t index = 0;  // in Config::listeners of the newest configuration that has it
+  uint16_t port = 0;
+  Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
+  std::string name;
+};
+
+class DownstreamConnection final : public net::Pollable, public Timer {
+ public:
+  enum class Sent : uint8_t { all, pending, failed };
+
+  DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream, const Endpoint& peer);
+  ~DownstreamConnection();
+  /// Registers with the poller and arms the first time-out. False: it could not, and is already closed.
+  bool start();
+  void refuse_requests() { refuse_ = true; }
+
+  // To the exchange.
+  Sent send(const iovec* parts, int count);
+  bool blocked() const { return !out_.empty(); }
+  /// More of the request's body is wanted again.
+  void resume() { pump(); }
+  /// The answer is complete and sent. `keep_alive`: another request may follow.
+  void exchange_done(bool keep_alive);
+  void enter_tunnel();
+  void shutdown_send_after_flush();
+  /// RST: what was sent must not look complete.
+  void reset();
+  bool body_complete() const { return body_ == Body::none; }
+  void stop_reading_body() { body_abandoned_ = true; }
+  /// Nothing is timed by this connection while the exchange works.
+  void pause_body_clock();
+
+  const ListenerInfo& listener() const { return *listener_; }
+  std::string_view peer_text() const { return {peer_text_, peer_length_}; }
+  Endpoint peer() const;
+  bool idle() const { return !exchange_ && in_.empty() && state_ == State::head; }
+  bool served_requests() const { return requests_ > 0; }
+  /// Breaks off what is under way, at the end of a drain.
+  void abort_for_drain();
+  void close();
+  /// At a drain: closes an idle connection so that a client which is just sending sees an orderly end.
+  void close_if_idle();
+
+ private:
+  friend class Worker;
+  enum class State : uint8_t { head, body, waiting, tunnel, linger, closed };
+  enum class Body : uint8_t { none, length, chunked };
+
+  void on_events(uint32_t events) override;
+  void on_timer(TimePoint now) override;
+  void pump();
+  bool pump_once();
+  void receive_head();
+  void receive_body();
+  void receive_tunnel();
+  void discard();
+  /// Parses one head at the start of `bytes`; returns how much of `bytes` is done with.
+  size_t take_request(char* bytes, size_t size);
+  size_t take_body(char* bytes, size_t size, std::string_view& data, bool& failed);
+  void refuse(Exchange& exchange, Cause cause, const char* detail);
+  void lost(Cause cause);
+  bool flush();
+  void begin_linger();
+  void arm_for_head();
+  void arm_for_body();
+
+  Worker& worker_;
+  std::shared_ptr<const ListenerInfo> listener_;
+  net::Stream stream_;
+  net::Buffer in_, out_;
+  Exchange* exchange_ = nullptr;
+  DownstreamConnection* next_ = nullptr;
+  DownstreamConnection* previous_ = nullptr;
+  TimePoint head_started_{};
+  uint64_t body_remaining_ = 0;
+  http1::ChunkDecoder chunks_;
+  uint64_t clocked_bytes_ = 0;
+  TimePoint clock_started_{};
+  uint32_t discarded_ = 0;
+  uint32_t requests_ = 0;
+  State state_ = State::head;
+  Body body_ = Body::none;
+  bool readable_ = true, peer_fin_ = false, pumping_ = false, shutdown_pending_ = false, close_after_flush_ = false;
+  bool body_abandoned_ = false, refuse_ = false, linger_after_flush_ = false;
+  uint8_t peer_length_ = 0;
+  char peer_text_[46];
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,151 @@
+// The beginning and the end of a request.
+#include "lb/proxy/exchange.hpp"
+
+#include <cstring>
+
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/upstream.hpp"
+
+namespace weir::proxy {
+
+using http1::FieldId;
+
+/// The head moves out of the receive scratch: a retry and the log read it again.
+void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
+  downstream_ = &downstream;
+  runtime_ = worker_.runtime;
+  worker_.pin(*runtime_);
+  if (head.size > inline_head_.size()) {
+    long_head_.append(worker_.buffers, head.view(0, head.size));
+    head.base = long_head_.data();
+  } else if (head.size) {
+    std::memcpy(inline_head_.data(), head.base, head.size);
+    head.base = inline_head_.data();
+  }
+  if (head.size == 0) reset_head();
+  started_ = first_byte;
+  ++serial_;
+  route_ = nullptr;
+  pool_ = nullptr;
+  set_ = nullptr;
+  first_body_ = client_ = request_id_ = {};
+  bytes_received = head.size;
+  bytes_sent_ = body_received_ = upstream_us_ = 0;
+  total_deadline_ = try_deadline_ = TimePoint::max();
+  tried_count_ = attempts_ = 0;
+  status_ = 0;
+  cause_ = last_cause_ = Cause::none;
+  max_forwards_ = kNoMaxForwards;
+  upstream_keep_alive_ = 0;
+  phase_ = Phase::deciding;
+  keep_alive_ = true;
+  trusted_peer_ = admitted_ = backend_held_ = retrying_ = idempotent_ = body_complete_ = body_kept_ = body_lost_ = head_sent_ = chunk_response_ =
+      expecting_ = upgrade_ = raced_ = upstream_end_ = downstream_end_ = upstream_reusable_ = false;
+  worker_.cells.headers_dropped_underscore.add(head.underscores_dropped);
+}
+
+/// For a request that could not be parsed: an empty head, so that nothing of it is read.
+void Exchange::reset_head() {
+  head.base = "";
+  head.field_count = 0;
+  head.seen = 0;
+  head.minor = 1;
+  head.method = http1::Method::other;
+  head.method_offset = head.method_length = head.target = head.target_length = head.host_offset = head.host_length = 0;
+  head.path = head.path_length = head.query = head.query_length = 0;
+  head.has_query = head.expect_continue = head.absolute_form = head.connection_upgrade = false;
+  head.framing = http1::Framing::none;
+  head.underscores_dropped = 0;
+  head.keep_alive = true;
+}
+
+/// A request that is not to be trusted: answered, then the connection ends.
+void Exchange::refuse(Cause why, const char* detail) {
+  keep_alive_ = false;
+  downstream_->stop_reading_body();
+  if (request_id_.empty()) identify_client();
+  if (!route_) worker_.cells.protocol_errors[static_cast<size_t>(why)].add();
+  answer_error(why, detail);
+}
+
+/// No answer can be had from the pool: an error to the client if nothing was sent yet, else a broken connection.
+void Exchange::fail(Cause why, const char* detail) {
+  if (upstream_) release_upstream(false);
+  if (!head_sent_) return answer_error(why, detail);
+  cause_ = why;
+  downstream_->reset();
+  finish();
+}
+
+void Exchange::on_downstream_failed(Cause cause, const char* detail) {
+  if (phase_ == Phase::queued) pool_->pool->admission->forget({&worker_, this, serial_});
+  if (upstream_) release_upstream(false);
+  const bool gone = cause == Cause::client_gone || cause == Cause::client_too_slow;
+  if (!gone && !head_sent_) return refuse(cause, detail);
+  if (phase_ == Phase::tunnel) worker_.cells.tunnels_closed.add();
+  // An answer of which the last byte is already with the kernel is complete; otherwise the first cause stands.
+  if (cause_ == Cause::none || gone) cause_ = cause;
+  downstream_->reset();
+  finish();
+}
+
+void Exchange::abort_for_drain() {
+  if (phase_ == Phase::queued) pool_->pool->admission->forget({&worker_, this, serial_});
+  if (phase_ == Phase::tunnel) return end_tunnel();
+  fail(Cause::draining);
+}
+
+/// Everything is sent, or nothing more can be.
+void Exchange::finish() {
+  release_places();
+  if (upstream_) release_upstream(false);
+  phase_ = Phase::finishing;
+  record();
+  cancel();
+  DownstreamConnection* downstream = std::exchange(downstream_, nullptr);
+  body_.release(worker_.buffers);
+  phase_ = Phase::idle;
+  ++serial_;  // a grant under way finds nobody
+  downstream->exchange_done(keep_alive_);
+  long_head_.release(worker_.buffers);
+  worker_.unpin(*std::exchange(runtime_, nullptr));
+  worker_.recycle(this);
+}
+
+void Exchange::record() {
+  const Route* route = route_;
+  const auto& state = route ? route->state : runtime_->shared->unrouted;
+  RouteCells& cells = state->cells[worker_.index];
+  const bool nothing_sent = !head_sent_ || status_ == 0;
+  const uint16_t status = nothing_sent ? info(cause_).status : status_;
+  cells.responses[nothing_sent ? 0 : status_ / 100].add();
+  cells.causes[static_cast<size_t>(cause_)].add();
+  const auto us = static_cast<uint64_t>((monotonic_now() - started_).count() / 1000);
+  cells.latency.observe(us);
+  AccessLog* log = worker_.shared.access_log.load(std::memory_order_acquire);
+  if (!log) return;
+  AccessRecord entry;
+  entry.wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
+  entry.duration_us = us;
+  entry.upstream_us = upstream_us_;
+  entry.bytes_received = bytes_received;
+  entry.bytes_sent = bytes_sent_;
+  entry.status = status;
+  entry.attempts = attempts_;
+  entry.minor = head.minor;
+  entry.cause = cause_;
+  entry.client = client_;
+  entry.method = head.method_view();
+  entry.target = head.view(head.target, head.target_length);
+  entry.host = head.host();
+  entry.user_agent = head.find(FieldId::user_agent);
+  entry.referer = head.find(FieldId::referer);
+  entry.request_id = request_id_;
+  entry.listener = downstream_->listener().name;
+  if (route) entry.route = route->state->name;
+  if (pool_) entry.pool = pool_->pool->state->name;
+  if (set_) entry.backend = set_->backend->name;
+  if (!log->write(worker_.index, entry)) worker_.cells.log_dropped.add();
+}
+
+}  // namespace weir::proxy

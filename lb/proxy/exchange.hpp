@@ -1,0 +1,178 @@
+// One request and its answer: the state that every step shares. The steps themselves stand in pipeline.cpp (what is decided, top-down),
+// attempt.cpp (a try at a backend), forward.cpp (bytes both ways), tunnel.cpp and local_response.cpp (answers of our own).
+#pragma once
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lb/base/cause.hpp"
+#include "lb/base/timer_wheel.hpp"
+#include "lb/net/buffer.hpp"
+#include "lb/net/http1.hpp"
+#include "lb/proxy/head_writer.hpp"
+#include "lb/proxy/worker.hpp"
+#include "lb/route/retry.hpp"
+
+namespace weir::proxy {
+
+class DownstreamConnection;
+class UpstreamConnection;
+
+class Exchange final : public Timer {
+ public:
+  /// Of a request's body, kept for another try at most.
+  static constexpr uint32_t kReplayBytes = 64 << 10;
+  static constexpr uint32_t kInlineHead = 2048;
+
+  explicit Exchange(Worker& worker) : worker_(worker) {}
+
+  // From the downstream connection.
+  /// Makes the parsed head (in `head`, at head.base) its own.
+  void begin(DownstreamConnection& downstream, TimePoint first_byte);
+  /// The whole policy of a request, top-down. `body`: what came with the head, decoded.
+  void handle_request(std::string_view body, bool body_complete);
+  void on_request_body(std::string_view data, bool complete);
+  /// May the next piece of the body be read?
+  bool wants_body() const;
+  void on_downstream_drained();
+  /// The client is gone, too slow, or its body is broken.
+  void on_downstream_failed(Cause cause, const char* detail = "");
+  void on_tunnel_data(std::string_view data);
+  void on_downstream_end();
+  /// Answers, then ends the connection: what can't be parsed, or must not be trusted.
+  void refuse(Cause why, const char* detail);
+
+  // From the upstream connection.
+  void on_connected();
+  void on_connect_failed(int error);
+  bool wants_response() const;
+  void on_upstream_bytes(char* data, size_t size);
+  void on_upstream_end(bool reset);
+  void on_upstream_drained();
+
+  // From the pool's queue.
+  void on_granted();
+  uint64_t serial() const { return serial_; }
+  bool waiting() const { return phase_ == Phase::queued; }
+
+  http1::RequestHead head;
+  uint64_t bytes_received = 0;
+  /// At the end of a drain.
+  void abort_for_drain();
+  bool tunnel() const { return phase_ == Phase::tunnel; }
+  bool response_started() const { return head_sent_; }
+
+ private:
+  friend class Worker;
+  enum class Phase : uint8_t { idle, deciding, queued, connecting, requesting, responding, tunnel, finishing };
+
+  static constexpr uint32_t kNoMaxForwards = ~uint32_t{0};
+  static constexpr size_t kMaxTried = 8;
+
+  // pipeline.cpp: the steps of handle_request, in order; false: the request is answered, or waits.
+  bool normalize_target();
+  void identify_client();
+  bool answers_options();
+  bool find_route();
+  bool answered_by_route();
+  bool refused_by_overload();
+  bool admit();
+  bool wait_in_queue(bool holds_place);
+  uint64_t key_hash();
+  std::string_view key_value(const config::KeySpec& key) const;
+
+  // attempt.cpp
+  void begin_attempt();
+  bool choose_backend();
+  void connect_upstream(bool fresh);
+  void stash_body();
+  void send_request();
+  bool wants_upgrade() const;
+  void attempt_failed(Cause why, route::FailureKind kind);
+  void bad_response(Cause why);
+  route::Attempt describe_attempt(route::FailureKind kind) const;
+  bool may_retry(route::Verdict verdict);
+  void end_retry();
+  void next_attempt(route::Verdict verdict);
+  void release_upstream(bool reusable);
+  void release_backend();
+  void release_places();
+  void report_failure();
+  void report_success();
+  void arm_phase(Duration how_long);
+  void on_timer(TimePoint now) override;
+  void requesting_timed_out(TimePoint now);
+  void request_timed_out();
+
+  // forward.cpp
+  void forward_request_start(std::string_view request_head);
+  void keep_body(std::string_view data);
+  bool forward_interim();
+  bool retry_status(uint16_t status);
+  void note_response(uint16_t status);
+  void forward_head(http1::ResponseHead& response, char* data, size_t size);
+  void forward_body(char* data, size_t size, std::string_view response_head);
+  bool decode_response(char* data, size_t size, std::string_view& body, size_t& used, bool& complete);
+  void response_complete();
+  void response_broken(Cause why, std::string_view unsent_head = {});
+  void resume_downstream_later();
+
+  // tunnel.cpp
+  void enter_tunnel(http1::ResponseHead& response, std::string_view rest);
+  void on_upstream_tunnel_data(std::string_view data);
+  void on_upstream_tunnel_end(bool reset);
+  void end_tunnel_if_done();
+  void tunnel_timed_out();
+  void end_tunnel();
+
+  // local_response.cpp
+  void answer_error(Cause why, const char* detail = "");
+  void answer_redirect();
+  void answer_fixed();
+  void answer_local(uint16_t status, std::string_view content_type, std::string_view body, std::string_view extra_fields);
+
+  // exchange.cpp
+  void reset_head();
+  void fail(Cause why, const char* detail = "");
+  void finish();
+  void record();
+
+  Worker& worker_;
+  DownstreamConnection* downstream_ = nullptr;
+  UpstreamConnection* upstream_ = nullptr;
+  WorkerRuntime* runtime_ = nullptr;
+  const Route* route_ = nullptr;
+  WorkerPool* pool_ = nullptr;
+  UpstreamSet* set_ = nullptr;                  // of the current attempt
+  std::array<char, kInlineHead> inline_head_;
+  net::Buffer long_head_;                       // a head that does not fit inline_head_
+  net::Buffer body_;                            // what is not yet sent, or kept for another try
+  std::string path_storage_;
+  http1::NormalizedPath path_;
+  std::string_view client_;                     // the address that is believed
+  bool trusted_peer_ = false;
+  std::array<char, 32> request_id_storage_;
+  std::string_view request_id_;
+  TimePoint started_{}, attempt_started_{}, total_deadline_{}, phase_deadline_{}, try_deadline_{};
+  uint64_t serial_ = 0;
+  std::string_view first_body_;                 // came with the head; in the receive scratch
+  uint64_t bytes_sent_ = 0, body_received_ = 0, upstream_us_ = 0;
+  std::array<uint32_t, kMaxTried> tried_;       // backends, in this request
+  uint32_t backend_index_ = 0;                  // of the current attempt, in the pool
+  uint32_t max_forwards_ = kNoMaxForwards;      // to be sent on
+  uint32_t upstream_keep_alive_ = 0;            // seconds the backend announced, 0: none
+  uint8_t tried_count_ = 0;
+  uint8_t attempts_ = 0;
+  uint16_t status_ = 0;
+  Cause cause_ = Cause::none, last_cause_ = Cause::none;
+  Phase phase_ = Phase::idle;
+  bool admitted_ = false, backend_held_ = false, retrying_ = false, idempotent_ = false;
+  bool body_complete_ = false, body_kept_ = false, body_lost_ = false;
+  bool head_sent_ = false, keep_alive_ = true, chunk_response_ = false, expecting_ = false, upgrade_ = false;
+  bool raced_ = false;                          // the keep-alive race was met once
+  bool upstream_reusable_ = false;
+  bool upstream_end_ = false, downstream_end_ = false;  // tunnel
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,369 @@
+// Bytes in both directions, framed anew. A short write stops the reading on the other side: what waits is bounded by one receive.
+#include <algorithm>
+#include <cstring>
+
+#include "lb/balance/latency.hpp"
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/upstream.hpp"
+
+namespace weir::proxy {
+
+using http1::Framing;
+
+namespace {
+
+constexpr uint32_t kMaxInterim = 8;           // 1xx responses to one request (security-rules A13)
+constexpr size_t kCopyBelow = 16 << 10;       // a body so small is copied behind its head: one send of one piece
+constexpr std::string_view kCrlf = "\r\n", kLastChunk = "0\r\n\r\n", kCrlfLastChunk = "\r\n0\r\n\r\n";
+
+iovec part(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
+
+/// Up to four parts: head, size line, data, end.
+class Parts {
+ public:
+  void add(std::string_view text) {
+    if (!text.empty()) parts_[count_++] = part(text);
+  }
+  void add_body(std::string_view data, bool complete, bool chunked) {
+    if (!chunked) return add(data);
+    if (data.empty()) {
+      if (complete) add(kLastChunk);
+      return;
+    }
+    HeadWriter line(line_, sizeof line_);
+    line.hex(data.size());
+    line.add(kCrlf);
+    add(line.view());
+    add(data);
+    add(complete ? kCrlfLastChunk : kCrlf);
+  }
+  const iovec* data() const { return parts_; }
+  int count() const { return count_; }
+  size_t bytes() const {
+    size_t sum = 0;
+    for (int i = 0; i < count_; ++i) sum += parts_[i].iov_len;
+    return sum;
+  }
+  /// Puts everything behind `head`, which stands at the start of `scratch`, if it is little.
+  void join(char* scratch, std::string_view head) {
+    if (count_ < 2 || bytes() - head.size() > kCopyBelow || head.size() > Worker::kSendScratch - kCopyBelow) return;
+    char* at = scratch + head.size();
+    for (int i = 1; i < count_; ++i) {
+      std::memcpy(at, parts_[i].iov_base, parts_[i].iov_len);
+      at += parts_[i].iov_len;
+    }
+    parts_[0] = {scratch, static_cast<size_t>(at - scratch)};
+    count_ = 1;
+  }
+
+ private:
+  iovec parts_[4];
+  int count_ = 0;
+  char line_[20];
+};
+
+}  // namespace
+
+// ---- request ----
+
+/// Sends the head, with as much of the body as is here.
+void Exchange::forward_request_start(std::string_view request_head) {
+  std::string_view data = first_body_;
+  if (data.empty() && !body_.empty()) data = body_.view();
+  Parts parts;
+  parts.add(request_head);
+  parts.add_body(data, body_complete_ && head.framing != Framing::none, head.framing == Framing::chunked);
+  parts.join(worker_.send_scratch.get(), request_head);
+  const auto sent = upstream_->send(parts.data(), parts.count());
+  if (sent == UpstreamConnection::Sent::failed && upstream_->bytes_sent == 0)
+    return attempt_failed(Cause::upstream_reset, route::FailureKind::reset);
+  if (!data.empty()) {
+    if (!first_body_.empty() && body_kept_) keep_body(first_body_);
+    if (!body_kept_) {
+      body_lost_ = true;
+      body_.release(worker_.buffers);
+    }
+  }
+  first_body_ = {};
+  if (sent == UpstreamConnection::Sent::failed) return upstream_->look_for_end();
+  expecting_ = head.expect_continue && head.minor == 1 && !body_complete_ && data.empty();
+  arm_phase(expecting_ ? route_->timeout.expect : body_complete_ ? route_->timeout.response : route_->timeout.idle);
+  if (!body_complete_) downstream_->resume();
+}
+
+/// For another try: up to kReplayBytes; beyond them there will be none once something was sent.
+void Exchange::keep_body(std::string_view data) {
+  if (body_lost_) return;
+  if (!body_kept_ || body_.size() + data.size() > kReplayBytes) {
+    body_kept_ = false;
+    body_lost_ = true;
+    body_.release(worker_.buffers);
+    return;
+  }
+  body_.append(worker_.buffers, data);
+}
+
+void Exchange::on_request_body(std::string_view data, bool complete) {
+  body_received_ += data.size();
+  body_complete_ = complete;
+  const uint64_t limit = runtime_->config().limits.body_bytes;
+  if (limit && body_received_ > limit) return on_downstream_failed(Cause::body_too_large, "the body is above limits.body_bytes");
+  if (!upstream_ || (phase_ != Phase::requesting && phase_ != Phase::responding)) return;
+  keep_body(data);
+  Parts parts;
+  parts.add_body(data, complete, head.framing == Framing::chunked);
+  if (parts.count() && upstream_->send(parts.data(), parts.count()) == UpstreamConnection::Sent::failed) {
+    downstream_->stop_reading_body();
+    return upstream_->look_for_end();
+  }
+  if (phase_ == Phase::requesting) arm_phase(complete ? route_->timeout.response : route_->timeout.idle);
+}
+
+bool Exchange::wants_body() const {
+  if (!upstream_ || upstream_->blocked() || expecting_) return false;
+  return phase_ == Phase::requesting || phase_ == Phase::responding || phase_ == Phase::tunnel;
+}
+
+void Exchange::on_upstream_drained() {
+  if (phase_ == Phase::tunnel || !body_complete_) {
+    downstream_->pause_body_clock();
+    arm_phase(phase_ == Phase::tunnel ? route_->timeout.tunnel : route_->timeout.idle);
+    downstream_->resume();
+  } else if (phase_ == Phase::requesting) {
+    arm_phase(route_->timeout.response);
+  }
+}
+
+// ---- response ----
+
+bool Exchange::wants_response() const {
+  return (phase_ == Phase::requesting || phase_ == Phase::responding || phase_ == Phase::tunnel) && !downstream_->blocked();
+}
+
+void Exchange::on_upstream_bytes(char* data, size_t size) {
+  if (phase_ == Phase::tunnel) return on_upstream_tunnel_data({data, size});
+  if (phase_ == Phase::responding) return forward_body(data, size, {});
+  // A head that came in parts is put together in memory of the connection's own.
+  const bool partial = !upstream_->head.empty();
+  if (partial) {
+    upstream_->head.append(worker_.buffers, {data, size});
+    data = upstream_->head.data();
+    size = upstream_->head.size();
+  }
+  http1::ResponseHead& response = worker_.response_head;
+  for (;;) {
+    const auto result = http1::parse_response({data, size}, head.method, {}, response);
+    if (result.status == http1::Parse::error) return bad_response(result.cause);
+    if (result.status == http1::Parse::need_more) {
+      if (partial)
+        upstream_->head.consume(worker_.buffers, upstream_->head.size() - static_cast<uint32_t>(size));
+      else
+        upstream_->head.append(worker_.buffers, {data, size});
+      return;
+    }
+    response.base = data;
+    data += response.size;
+    size -= response.size;
+    if (response.status >= 200 || response.status == 101) break;
+    if (!forward_interim()) return;
+    if (size == 0) return upstream_->head.release(worker_.buffers);
+  }
+  if (response.status == 101) return enter_tunnel(response, {data, size});
+  if (retry_status(response.status)) return;
+  forward_head(response, data, size);
+}
+
+/// False: the exchange has ended.
+bool Exchange::forward_interim() {
+  if (++upstream_->interim > kMaxInterim) {
+    bad_response(Cause::upstream_bad_response);
+    return false;
+  }
+  if (head.minor == 1) {
+    HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
+    write_interim_head(writer, worker_.response_head);
+    const iovec bytes = part(writer.view());
+    if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed) {
+      on_downstream_failed(Cause::client_gone);
+      return false;
+    }
+    bytes_sent_ += bytes.iov_len;
+  }
+  if (expecting_ && worker_.response_head.status == 100) {
+    expecting_ = false;
+    arm_phase(route_->timeout.idle);
+    resume_downstream_later();
+  }
+  return true;
+}
+
+/// A status that the configuration lists for retries.
+bool Exchange::retry_status(uint16_t status) {
+  const auto& statuses = pool_->pool->config->retry.statuses;
+  if (statuses.empty() || std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
+  if (tried_count_ >= pool_->table->candidates().size()) return false;  // nobody else to ask: the client gets this answer
+  route::Attempt attempt = describe_attempt(route::FailureKind::status);
+  attempt.status = status;
+  const auto verdict = route::decide(attempt, pool_->pool->config->retry);
+  if (!may_retry(verdict)) return false;
+  release_upstream(false);
+  set_->cells->responses[status / 100].add();
+  report_failure();
+  last_cause_ = Cause::none;
+  next_attempt(verdict);
+  return true;
+}
+
+void Exchange::note_response(uint16_t status) {
+  const auto us = static_cast<uint64_t>((worker_.refresh_clock() - attempt_started_).count() / 1000);
+  upstream_us_ = us;
+  set_->cells->responses[status / 100].add();
+  set_->cells->latency.observe(us);
+  pool_->cells->latency.observe(us);
+  pool_->note_latency(us);
+  if (pool_->pool->observes_latency) balance::observe(set_->backend->latency, worker_.now, us);
+  if (status >= 502 && status <= 504)
+    report_failure();
+  else
+    report_success();
+}
+
+void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {
+  note_response(response.status);
+  status_ = response.status;
+  upstream_->framing = response.framing;
+  upstream_->remaining = response.content_length;
+  upstream_->chunks = http1::ChunkDecoder();
+  upstream_reusable_ = response.keep_alive;
+  upstream_keep_alive_ = response.keep_alive_timeout;
+  const bool unknown_length = response.framing == Framing::chunked || response.framing == Framing::until_close;
+  chunk_response_ = unknown_length && head.minor == 1;
+  // A body that is still on its way when the answer comes is not waited for: the connection ends with the answer (RFC 9112 §9.6).
+  keep_alive_ = head.keep_alive && body_complete_ && !(unknown_length && head.minor == 0) && !worker_.draining &&
+                worker_.shared.memory.load(std::memory_order_relaxed) < MemoryLevel::shed_keep_alive;
+  HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
+  ResponseContext context;
+  context.route = route_->config;
+  context.date = worker_.http_date();
+  context.keep_alive = keep_alive_;
+  context.downstream_minor = head.minor;
+  context.chunked = chunk_response_;
+  write_response_head(writer, response, context);
+  if (writer.overflow()) return fail(Cause::upstream_header_too_large);
+  phase_ = Phase::responding;
+  head_sent_ = true;
+  try_deadline_ = TimePoint::max();
+  forward_body(data, size, writer.view());
+}
+
+/// Sends `response_head` (empty once it was sent) and what `data` has of the body.
+void Exchange::forward_body(char* data, size_t size, std::string_view response_head) {
+  std::string_view body;
+  bool complete = false;
+  size_t used = 0;
+  if (!decode_response(data, size, body, used, complete)) return response_broken(Cause::upstream_bad_response, response_head);
+  if (used < size) upstream_reusable_ = false;  // bytes that nobody asked for
+  Parts parts;
+  parts.add(response_head);
+  parts.add_body(body, complete, chunk_response_ && upstream_->framing != Framing::none);
+  if (!response_head.empty()) parts.join(worker_.send_scratch.get(), response_head);
+  auto sent = DownstreamConnection::Sent::all;
+  if (parts.count()) {
+    bytes_sent_ += parts.bytes();
+    sent = downstream_->send(parts.data(), parts.count());
+  }
+  if (sent == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  if (complete) return response_complete();
+  arm_phase(route_->timeout.idle);
+}
+
+/// The part of `data` that is body, in one piece; false: broken framing.
+bool Exchange::decode_response(char* data, size_t size, std::string_view& body, size_t& used, bool& complete) {
+  switch (upstream_->framing) {
+    case Framing::none: complete = true; return true;
+    case Framing::until_close:
+      used = size;
+      body = {data, size};
+      return true;
+    case Framing::length:
+      used = std::min<uint64_t>(size, upstream_->remaining);
+      upstream_->remaining -= used;
+      body = {data, used};
+      complete = upstream_->remaining == 0;
+      return true;
+    case Framing::chunked: break;
+  }
+  char* begin = nullptr;
+  char* end = nullptr;
+  for (;;) {
+    const auto step = upstream_->chunks.next({data + used, size - used});
+    used += step.consumed;
+    if (step.status == http1::ChunkDecoder::Status::error) return false;
+    if (step.status == http1::ChunkDecoder::Status::data) {
+      char* piece = const_cast<char*>(step.data.data());
+      if (!begin) begin = end = piece;
+      if (piece != end) std::memmove(end, piece, step.data.size());
+      end += step.data.size();
+      continue;
+    }
+    complete = step.status == http1::ChunkDecoder::Status::done;
+    break;
+  }
+  if (begin) body = {begin, static_cast<size_t>(end - begin)};
+  return true;
+}
+
+void Exchange::response_complete() {
+  const bool reusable = upstream_reusable_ && body_complete_ && !upstream_->blocked();
+  release_upstream(reusable);
+  release_places();
+  phase_ = Phase::finishing;
+  cancel();
+  if (!downstream_->blocked()) finish();
+}
+
+/// The response ends before its end: what the client has must not look complete (RFC 9112 §8).
+void Exchange::response_broken(Cause why, std::string_view unsent_head) {
+  cause_ = why;
+  if (!unsent_head.empty()) {
+    head_sent_ = false;
+    return fail(why);
+  }
+  downstream_->reset();
+  finish();
+}
+
+void Exchange::on_upstream_end(bool reset) {
+  if (phase_ == Phase::tunnel) return on_upstream_tunnel_end(reset);
+  if (phase_ == Phase::requesting) {
+    if (upstream_->write_failed && !reset) reset = true;
+    return attempt_failed(reset ? Cause::upstream_reset : Cause::upstream_closed, route::FailureKind::reset);
+  }
+  if (phase_ != Phase::responding) return;
+  if (reset || upstream_->framing != Framing::until_close) {
+    report_failure();
+    return response_broken(reset ? Cause::upstream_reset : Cause::upstream_truncated);
+  }
+  upstream_reusable_ = false;
+  Parts parts;
+  parts.add_body({}, true, chunk_response_);
+  if (parts.count()) {
+    bytes_sent_ += parts.bytes();
+    if (downstream_->send(parts.data(), parts.count()) == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  }
+  response_complete();
+}
+
+/// After the current event: the receive scratch is in use.
+void Exchange::resume_downstream_later() { worker_.poller.again(*downstream_); }
+
+void Exchange::on_downstream_drained() {
+  if (phase_ == Phase::finishing) return finish();
+  if (phase_ == Phase::tunnel || phase_ == Phase::responding || phase_ == Phase::requesting) {
+    if (phase_ != Phase::requesting) arm_phase(phase_ == Phase::tunnel ? route_->timeout.tunnel : route_->timeout.idle);
+    if (upstream_) upstream_->pump();
+  }
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,240 @@
+#include "lb/proxy/head_writer.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace weir::proxy {
+
+namespace {
+
+using http1::FieldId;
+using http1::Framing;
+
+constexpr uint64_t bit(FieldId id) { return uint64_t{1} << static_cast<unsigned>(id); }
+
+// Written by us in any case.
+constexpr uint64_t kOwnRequestFields = bit(FieldId::host) | bit(FieldId::x_forwarded_for) | bit(FieldId::x_forwarded_proto) |
+                                       bit(FieldId::x_forwarded_host) | bit(FieldId::x_forwarded_port) | bit(FieldId::x_real_ip) |
+                                       bit(FieldId::x_request_id);
+
+bool named(const std::vector<std::string>& names, std::string_view name) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& n) { return http1::equals_ignore_case(n, name); });
+}
+
+bool set_by(const config::HeaderRules& rules, std::string_view name) {
+  return std::any_of(rules.set.begin(), rules.set.end(), [&](const auto& pair) { return http1::equals_ignore_case(pair.first, name); });
+}
+
+/// Copies the field lines that go on, whole runs at a time. `skip`: ids that are written by the caller.
+void copy_fields(HeadWriter& out, const http1::Head& head, uint64_t skip, const config::HeaderRules* rules) {
+  const auto fields = head.all();
+  const bool plain = !rules || rules->empty();
+  size_t i = 0;
+  const auto goes = [&](const http1::Field& field) {
+    if (field.drop || (skip & bit(field.id) && field.id != FieldId::other)) return false;
+    return plain || (!named(rules->remove, head.name(field)) && !set_by(*rules, head.name(field)));
+  };
+  while (i < fields.size()) {
+    if (!goes(fields[i])) {
+      ++i;
+      continue;
+    }
+    const size_t first = i;
+    while (i < fields.size() && goes(fields[i])) ++i;
+    // A line runs to the start of the next one; the last ends before the empty line.
+    const uint32_t end = i < fields.size() ? fields[i].name : head.size - 2;
+    out.add(head.view(fields[first].name, end - fields[first].name));
+  }
+  if (plain) return;
+  for (const auto& [name, value] : rules->set) out.field(name, value);
+  for (const auto& [name, value] : rules->add) out.field(name, value);
+}
+
+void write_path(HeadWriter& out, const RequestContext& context) {
+  std::string_view path = context.path;
+  const auto& rewrite = context.route->rewrite_prefix;
+  if (!rewrite || !path.starts_with(rewrite->first)) return out.add(path);
+  std::string_view to = rewrite->second;
+  path.remove_prefix(rewrite->first.size());
+  if (to.ends_with('/') && path.starts_with('/')) to.remove_suffix(1);
+  if (!to.empty() && !to.ends_with('/') && !path.empty() && !path.starts_with('/')) {
+    out.add_all(to, "/", path);
+    return;
+  }
+  if (to.empty() && !path.starts_with('/')) out.add("/");
+  out.add_all(to, path);
+}
+
+std::string_view upstream_host(const http1::RequestHead& head, const RequestContext& context) {
+  switch (context.pool->host) {
+    case config::Pool::Host::upstream: return context.backend->authority;
+    case config::Pool::Host::fixed: return context.pool->fixed_host;
+    case config::Pool::Host::keep: break;
+  }
+  return head.host().empty() ? std::string_view(context.backend->authority) : head.host();  // HTTP/1.0 without Host
+}
+
+/// The values of all lines of a field, joined as one list and followed by `last`.
+void append_list(HeadWriter& out, const http1::RequestHead& head, FieldId id, std::string_view name, std::string_view last) {
+  out.add_all(name, ": ");
+  if (head.has(id))
+    for (const auto& field : head.all())
+      if (field.id == id && !head.value(field).empty()) out.add_all(head.value(field), ", ");
+  out.add_all(last, "\r\n");
+}
+
+void write_forwarded(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context) {
+  out.add("Forwarded: ");
+  if (context.trusted && head.has(FieldId::forwarded))
+    for (const auto& field : head.all())
+      if (field.id == FieldId::forwarded && !head.value(field).empty()) out.add_all(head.value(field), ", ");
+  const bool v6 = context.peer.find(':') != std::string_view::npos;
+  if (context.peer.starts_with("unix"))
+    out.add("for=unknown");
+  else
+    out.add_all(v6 ? "for=\"[" : "for=", context.peer, v6 ? "]\"" : "");
+  if (!head.host().empty()) out.add_all(";host=\"", head.host(), "\"");
+  out.add(";proto=http\r\n");
+}
+
+void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context) {
+  const bool trusted = context.trusted;
+  if (trusted)
+    append_list(out, head, FieldId::x_forwarded_for, "X-Forwarded-For", context.peer);
+  else
+    out.field("X-Forwarded-For", context.peer);
+  const auto believed = [&](FieldId id) { return trusted ? head.find(id) : std::string_view(); };
+  const auto proto = believed(FieldId::x_forwarded_proto), host = believed(FieldId::x_forwarded_host), port = believed(FieldId::x_forwarded_port);
+  out.field("X-Forwarded-Proto", proto.empty() ? "http" : proto);
+  if (const auto value = host.empty() ? head.host() : host; !value.empty()) out.field("X-Forwarded-Host", value);
+  if (!port.empty()) {
+    out.field("X-Forwarded-Port", port);
+  } else if (context.port) {
+    out.add("X-Forwarded-Port: ");
+    out.number(context.port);
+    out.add("\r\n");
+  }
+  out.field("X-Real-IP", context.client);
+  out.field("X-Request-Id", context.request_id);
+  if (context.forwarded) write_forwarded(out, head, context);
+}
+
+void write_framing(HeadWriter& out, const http1::Head& head, Framing framing) {
+  if (framing == Framing::chunked) {
+    out.add("Transfer-Encoding: chunked\r\n");
+  } else if (framing == Framing::length || head.has(FieldId::content_length)) {
+    out.add("Content-Length: ");
+    out.number(head.content_length);
+    out.add("\r\n");
+  }
+}
+
+}  // namespace
+
+void HeadWriter::number(uint64_t value) {
+  char text[20];
+  const auto result = std::to_chars(text, text + sizeof text, value);
+  add({text, static_cast<size_t>(result.ptr - text)});
+}
+
+void HeadWriter::hex(uint64_t value) {
+  char text[16];
+  const auto result = std::to_chars(text, text + sizeof text, value, 16);
+  add({text, static_cast<size_t>(result.ptr - text)});
+}
+
+void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context) {
+  out.add_all(head.method_view(), " ");
+  write_path(out, context);
+  if (head.has_query) out.add_all("?", head.query_view());
+  out.add_all(" HTTP/1.1\r\nHost: ", upstream_host(head, context), "\r\n");
+  uint64_t skip = kOwnRequestFields;
+  if (!context.trusted || context.forwarded) skip |= bit(FieldId::forwarded);
+  if (head.minor == 0) skip |= bit(FieldId::expect);  // RFC 9110 §10.1.1: means nothing in HTTP/1.0
+  const auto* rules = context.route->request_headers.empty() ? nullptr : &context.route->request_headers;
+  copy_fields(out, head, skip, rules);
+  write_client_fields(out, head, context);
+  out.add(head.minor == 0 ? "Via: 1.0 weir\r\n" : "Via: 1.1 weir\r\n");
+  write_framing(out, head, context.framing);
+  if (context.max_forwards != ~uint32_t{0}) {
+    out.add("Max-Forwards: ");
+    out.number(context.max_forwards - 1);
+    out.add("\r\n");
+  }
+  if (context.upgrade) {
+    out.add("Connection: Upgrade\r\n");
+    for (const auto& field : head.all())
+      if (field.id == FieldId::upgrade) out.field("Upgrade", head.value(field));
+  }
+  out.add("\r\n");
+}
+
+void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context) {
+  out.add("HTTP/1.1 ");
+  out.number(head.status);
+  out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
+  const auto* rules = context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
+  copy_fields(out, head, 0, rules);
+  if (!head.has(FieldId::date)) out.field("Date", context.date);
+  if (context.upgrade) {
+    out.add("Connection: Upgrade\r\n");
+    for (const auto& field : head.all())
+      if (field.id == FieldId::upgrade) out.field("Upgrade", head.value(field));
+  } else {
+    if (context.chunked)
+      out.add("Transfer-Encoding: chunked\r\n");
+    else if (head.status != 204 && head.has(FieldId::content_length))
+      out.field("Content-Length", head.find(FieldId::content_length));
+    if (!context.keep_alive)
+      out.add("Connection: close\r\n");
+    else if (context.downstream_minor == 0)
+      out.add("Connection: keep-alive\r\n");
+  }
+  out.add("\r\n");
+}
+
+void write_interim_head(HeadWriter& out, const http1::ResponseHead& head) {
+  out.add("HTTP/1.1 ");
+  out.number(head.status);
+  out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
+  copy_fields(out, head, 0, nullptr);
+  out.add("\r\n");
+}
+
+std::string_view reason_phrase(uint16_t status) {
+  switch (status) {
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 206: return "Partial Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 410: return "Gone";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    default: return "";
+  }
+}
+
+}  // namespace weir::proxy

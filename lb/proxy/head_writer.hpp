@@ -1,0 +1,74 @@
+// Writes the heads that leave the proxy: the request for the backend, the response for the client. Pure: bytes in, bytes out.
+#pragma once
+#include <cstring>
+#include <string_view>
+
+#include "config/model.hpp"
+#include "lb/net/http1.hpp"
+
+namespace weir::proxy {
+
+/// Appends to a fixed piece of memory; what does not fit sets overflow() and is left out.
+class HeadWriter {
+ public:
+  HeadWriter(char* begin, size_t size) : begin_(begin), at_(begin), end_(begin + size) {}
+  void add(std::string_view text) {
+    if (static_cast<size_t>(end_ - at_) < text.size()) {
+      overflow_ = true;
+      return;
+    }
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+  template <typename... Texts>
+  void add_all(Texts... texts) {
+    (add(std::string_view(texts)), ...);
+  }
+  void field(std::string_view name, std::string_view value) { add_all(name, ": ", value, "\r\n"); }
+  void number(uint64_t value);
+  void hex(uint64_t value);
+  bool overflow() const { return overflow_; }
+  std::string_view view() const { return {begin_, static_cast<size_t>(at_ - begin_)}; }
+  size_t size() const { return static_cast<size_t>(at_ - begin_); }
+
+ private:
+  char* begin_;
+  char* at_;
+  char* end_;
+  bool overflow_ = false;
+};
+
+/// What the proxy knows beyond the client's head.
+struct RequestContext {
+  std::string_view path;             // forwarded form, before `rewrite`
+  const config::Route* route = nullptr;
+  const config::Pool* pool = nullptr;
+  const config::Backend* backend = nullptr;
+  std::string_view peer;             // the address of the TCP peer
+  std::string_view client;           // the address that is believed
+  std::string_view request_id;
+  uint16_t port = 0;                 // of the listener
+  bool trusted = false;              // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
+  bool forwarded = false;            // also send RFC 7239 Forwarded
+  bool upgrade = false;
+  http1::Framing framing = http1::Framing::none;
+  uint32_t max_forwards = ~uint32_t{0};  // received Max-Forwards, to be sent one less
+};
+void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context);
+
+struct ResponseContext {
+  const config::Route* route = nullptr;
+  std::string_view date;             // added when the backend sent none (RFC 9110 §6.6.1)
+  bool keep_alive = true;
+  uint8_t downstream_minor = 1;
+  bool chunked = false;              // the body follows in chunks
+  bool upgrade = false;              // 101
+};
+void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context);
+/// A 1xx other than 101, as it came less its hop-by-hop fields.
+void write_interim_head(HeadWriter& out, const http1::ResponseHead& head);
+
+/// The standard reason phrase, empty for an unknown status.
+std::string_view reason_phrase(uint16_t status);
+
+}  // namespace weir::proxy

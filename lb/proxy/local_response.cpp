@@ -1,0 +1,117 @@
+// Answers of the proxy's own: errors, redirects, fixed responses.
+#include <fmt/format.h>
+
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/upstream.hpp"
+
+namespace weir::proxy {
+
+using http1::FieldId;
+
+namespace {
+
+constexpr unsigned kRetryAfterSeconds = 1;
+
+bool wants_json(const http1::RequestHead& head) {
+  const auto accept = head.find(FieldId::accept);
+  return accept.find("text/html") == std::string_view::npos && accept.find("json") != std::string_view::npos;
+}
+
+std::string error_body(const CauseInfo& cause, uint16_t status, std::string_view detail, std::string_view request_id, bool json) {
+  const auto reason = reason_phrase(status);
+  if (json)
+    return fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"cause":"{}","detail":"{}","request_id":"{}"}})", reason, status,
+                       cause.name, detail.empty() ? cause.help : detail, request_id) +
+           "\n";
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0} {1}</title>\n"
+      "<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1rem;color:#222}}"
+      "small{{color:#666}}@media(prefers-color-scheme:dark){{body{{background:#181a1b;color:#ddd}}}}</style></head>\n"
+      "<body><h1>{0} {1}</h1><p>{2}</p><p><small>{3} · request {4}</small></p></body></html>\n",
+      status, reason, detail.empty() ? cause.help : detail, cause.name, request_id);
+}
+
+bool safe_for_header(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '+' || c == '=' ||
+         c == '/' || c == ':';
+}
+
+/// A request id goes into pages and headers of ours: from a trusted peer, but not necessarily one of good manners.
+std::string_view presentable(std::string_view id) {
+  for (const char c : id)
+    if (!safe_for_header(c)) return "-";
+  return id;
+}
+
+}  // namespace
+
+void Exchange::answer_error(Cause why, const char* detail) {
+  cause_ = why;
+  const CauseInfo& cause = info(why);
+  const bool json = wants_json(head);
+  const auto& pages = runtime_->config().error_pages;
+  const auto page = pages.find(cause.status);
+  const std::string_view id = presentable(request_id_);
+  const std::string body = page != pages.end() && !json ? page->second : error_body(cause, cause.status, detail, id, json);
+  std::string fields = "Cache-Control: no-store\r\n";
+  if (!cause.proxy_status.empty()) {
+    fields += fmt::format("Proxy-Status: weir; error={}; details=\"{}\"", cause.proxy_status, cause.name);
+    if (runtime_->config().http.expose && set_) fields += fmt::format("; next-hop=\"{}\"", set_->backend->name);
+    fields += "\r\n";
+  }
+  if (cause.status == 503) fields += fmt::format("Retry-After: {}\r\n", kRetryAfterSeconds);
+  if (cause.status == 405) fields += "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+  if (!id.empty()) fields += fmt::format("X-Request-Id: {}\r\n", id);
+  answer_local(cause.status, json ? "application/problem+json" : "text/html; charset=utf-8", body, fields);
+}
+
+void Exchange::answer_redirect() {
+  cause_ = Cause::redirect;
+  const auto& redirect = *route_->config->redirect;
+  const std::string_view host = redirect.host.empty() ? head.host() : std::string_view(redirect.host);
+  std::string location = fmt::format("{}://{}", redirect.scheme.empty() ? "http" : redirect.scheme, host);
+  // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
+  location += redirect.path.empty() ? std::string(path_.forwarded) : redirect.path;
+  if (redirect.path.empty() && head.has_query) location += fmt::format("?{}", head.query_view());
+  if (host.empty()) return answer_error(Cause::bad_request, "a redirect needs the host, and HTTP/1.0 without Host names none");
+  answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", location));
+}
+
+void Exchange::answer_fixed() {
+  cause_ = Cause::fixed_response;
+  const auto& respond = *route_->config->respond;
+  answer_local(respond.status, respond.content_type, respond.body, "");
+}
+
+/// `extra_fields`: whole lines. The body is left out for HEAD and 204/304.
+void Exchange::answer_local(uint16_t status, std::string_view content_type, std::string_view body, std::string_view extra_fields) {
+  release_places();
+  status_ = status;
+  head_sent_ = true;
+  phase_ = Phase::finishing;
+  cancel();
+  keep_alive_ = keep_alive_ && head.keep_alive && downstream_->body_complete() && !worker_.draining;
+  const bool bodyless = status == 204 || status == 304;
+  std::string answer = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status), worker_.http_date());
+  answer += extra_fields;
+  if (route_)
+    for (const auto* list : {&route_->config->response_headers.set, &route_->config->response_headers.add})
+      for (const auto& [name, value] : *list) answer += fmt::format("{}: {}\r\n", name, value);
+  if (!bodyless) {
+    if (!body.empty() && !content_type.empty()) answer += fmt::format("Content-Type: {}\r\n", content_type);
+    answer += fmt::format("Content-Length: {}\r\n", body.size());
+  }
+  if (!keep_alive_)
+    answer += "Connection: close\r\n";
+  else if (head.minor == 0)
+    answer += "Connection: keep-alive\r\n";
+  answer += "\r\n";
+  if (!bodyless && head.method != http1::Method::HEAD) answer += body;
+  const iovec bytes{answer.data(), answer.size()};
+  bytes_sent_ += answer.size();
+  if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  if (!downstream_->blocked()) finish();
+}
+
+}  // namespace weir::proxy

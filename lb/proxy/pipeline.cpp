@@ -1,0 +1,241 @@
+// What is decided about a request, top-down, before a backend is tried.
+#include <algorithm>
+#include <cstring>
+
+#include "lb/base/hash.hpp"
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+
+namespace weir::proxy {
+
+using http1::FieldId;
+
+namespace {
+
+/// The router's view of the fields: any line of that name with exactly that value ("*": any).
+bool has_field(const void* fields, std::string_view name, std::string_view value) {
+  const auto& head = *static_cast<const http1::RequestHead*>(fields);
+  for (const auto& field : head.all())
+    if (http1::equals_ignore_case(head.name(field), name) && (value == "*" || head.value(field) == value)) return true;
+  return false;
+}
+
+std::string_view query_parameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name)) return pair.substr(name.size() + 1);
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return {};
+}
+
+std::string_view cookie(const http1::RequestHead& head, std::string_view name) {
+  for (const auto& field : head.all()) {
+    if (field.id != FieldId::cookie) continue;
+    std::string_view rest = head.value(field);
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find(';'), rest.size());
+      const std::string_view pair = http1::trim(rest.substr(0, end));
+      if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name)) return pair.substr(name.size() + 1);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  return {};
+}
+
+/// The segment of `path` that stands where the template has `{}`.
+std::string_view template_segment(std::string_view pattern, std::string_view path) {
+  const size_t hole = pattern.find("{}");
+  if (hole == std::string_view::npos || path.size() < hole || path.substr(0, hole) != pattern.substr(0, hole)) return {};
+  path.remove_prefix(hole);
+  return path.substr(0, path.find('/'));
+}
+
+bool trusted(const std::vector<AddressBlock>& blocks, const Endpoint& address) {
+  return std::any_of(blocks.begin(), blocks.end(), [&](const AddressBlock& block) { return block.contains(address); });
+}
+
+/// The rightmost address of X-Forwarded-For that is no trusted proxy; empty if all are, or one is no address.
+std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::vector<AddressBlock>& blocks) {
+  const auto fields = head.all();
+  for (size_t i = fields.size(); i-- > 0;) {
+    if (fields[i].id != FieldId::x_forwarded_for) continue;
+    std::string_view list = head.value(fields[i]);
+    while (!list.empty()) {
+      const size_t comma = list.rfind(',');
+      const std::string_view element = http1::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
+      list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
+      const auto address = AddressBlock::parse_address(element);
+      if (!address) return {};
+      if (!trusted(blocks, *address)) return element;
+    }
+  }
+  return {};
+}
+
+void write_hex(uint64_t value, char* out) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  for (int i = 0; i < 16; ++i) out[i] = kDigits[value >> (60 - 4 * i) & 15];
+}
+
+}  // namespace
+
+void Exchange::handle_request(std::string_view body, bool body_complete) {
+  first_body_ = body;
+  body_received_ = body.size();
+  body_complete_ = body_complete;
+  if (!normalize_target()) return;
+  identify_client();
+  if (answers_options()) return;
+  if (!find_route()) return;
+  if (answered_by_route()) return;
+  if (refused_by_overload()) return;
+  if (!admit()) return;
+  begin_attempt();
+}
+
+bool Exchange::normalize_target() {
+  const auto& http = runtime_->config().http;
+  const char* detail = "";
+  if (http1::normalize_path(head.path_view(), {http.reject_escaped_slash, http.reject_path_params}, path_storage_, path_, detail)) return true;
+  refuse(Cause::bad_request, detail);
+  return false;
+}
+
+void Exchange::identify_client() {
+  const auto& blocks = runtime_->config().trusted_proxies;
+  client_ = downstream_->peer_text();
+  request_id_ = {};
+  trusted_peer_ = !blocks.empty() && trusted(blocks, downstream_->peer());
+  if (trusted_peer_) {
+    if (const auto client = rightmost_untrusted(head, blocks); !client.empty()) client_ = client;
+    if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;
+  }
+  if (!request_id_.empty()) return;
+  write_hex(worker_.rng(), request_id_storage_.data());
+  write_hex(worker_.rng(), request_id_storage_.data() + 16);
+  request_id_ = {request_id_storage_.data(), request_id_storage_.size()};
+}
+
+/// RFC 9110 §7.6.2: OPTIONS with Max-Forwards: 0 is for us; above 0 it is passed on, one less.
+bool Exchange::answers_options() {
+  if (head.method != http1::Method::OPTIONS || !head.has(FieldId::max_forwards)) return false;
+  for (auto& field : head.all()) {
+    if (field.id != FieldId::max_forwards) continue;
+    uint64_t hops = 0;
+    for (const char c : head.value(field)) {
+      if (c < '0' || c > '9' || hops > 1'000'000) return false;
+      hops = hops * 10 + static_cast<uint64_t>(c - '0');
+    }
+    if (hops == 0) {
+      cause_ = Cause::max_forwards;
+      answer_local(200, "", "", "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+      return true;
+    }
+    field.drop = true;
+    max_forwards_ = static_cast<uint32_t>(hops);
+  }
+  return false;
+}
+
+bool Exchange::find_route() {
+  const route::Request request{downstream_->listener().index,
+                               head.method_view(),
+                               http1::host_without_port(head.host()),
+                               path_.matched,
+                               head.query_view(),
+                               &head,
+                               has_field};
+  const uint32_t index = runtime_->shared->router.match(request);
+  if (index != route::kNoRoute) {
+    route_ = &runtime_->shared->routes[index];
+    return true;
+  }
+  answer_error(Cause::no_route);
+  return false;
+}
+
+bool Exchange::answered_by_route() {
+  if (route_->pool) return false;
+  if (route_->config->redirect)
+    answer_redirect();
+  else
+    answer_fixed();
+  return true;
+}
+
+bool Exchange::refused_by_overload() {
+  if (worker_.shared.memory.load(std::memory_order_relaxed) < MemoryLevel::refuse_requests) return false;
+  answer_error(Cause::overload_memory);
+  return true;
+}
+
+bool Exchange::admit() {
+  pool_ = &runtime_->pools[route_->pool_index];
+  pool_->cells->requests.add();
+  if (const Duration total = route_->timeout.total; total > Duration::zero()) total_deadline_ = started_ + total;
+  idempotent_ = route::method_repeatable(pool_->pool->config->retry, head.method_view());
+  body_kept_ = idempotent_ && head.framing != http1::Framing::none;
+  if (!pool_->pool->admission->try_admit(pool_->pool->config->limits)) return wait_in_queue(false);
+  admitted_ = true;
+  return true;
+}
+
+/// True: a place came free meanwhile.
+bool Exchange::wait_in_queue(bool holds_place) {
+  const auto& limits = pool_->pool->config->limits;
+  if (limits.queue == 0) {
+    answer_error(Cause::pool_limit);
+    return false;
+  }
+  stash_body();
+  phase_ = Phase::queued;
+  switch (pool_->pool->admission->wait({&worker_, this, serial_}, limits, holds_place)) {
+    case Admission::Wait::full: answer_error(Cause::queue_full); return false;
+    case Admission::Wait::admitted:
+      admitted_ = true;
+      phase_ = Phase::deciding;
+      return true;
+    case Admission::Wait::queued: break;
+  }
+  pool_->cells->queued.add();
+  arm_phase(limits.queue_timeout);
+  return false;
+}
+
+void Exchange::on_granted() {
+  admitted_ = true;
+  phase_ = Phase::deciding;
+  begin_attempt();
+}
+
+uint64_t Exchange::key_hash() {
+  const auto& key = pool_->pool->config->balance.key;
+  if (!key) return 0;
+  const std::string_view value = key_value(*key);
+  return value.empty() ? worker_.rng() : stable_hash(value);
+}
+
+std::string_view Exchange::key_value(const config::KeySpec& key) const {
+  using Kind = config::KeySpec::Kind;
+  switch (key.kind) {
+    case Kind::client: return client_;
+    case Kind::host: return http1::host_without_port(head.host());
+    case Kind::path: return path_.forwarded;
+    case Kind::query: return query_parameter(head.query_view(), key.name);
+    case Kind::cookie: return cookie(head, key.name);
+    case Kind::path_template: return template_segment(key.name, path_.matched);
+    case Kind::header:
+      for (const auto& field : head.all())
+        if (http1::equals_ignore_case(head.name(field), key.name)) return head.value(field);
+      return {};
+    case Kind::first_of:
+      for (const auto& part : key.first_of)
+        if (const auto value = key_value(part); !value.empty()) return value;
+      return {};
+  }
+  return {};
+}
+
+}  // namespace weir::proxy

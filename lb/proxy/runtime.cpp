@@ -1,0 +1,112 @@
+#include "lb/proxy/runtime.hpp"
+
+#include "health/usable.hpp"
+#include "lb/base/hash.hpp"
+
+namespace weir::proxy {
+
+namespace {
+
+Timeouts merge(const config::RouteTimeouts& route, const config::Timeouts& pool) {
+  return {route.connect.value_or(pool.connect), route.response.value_or(pool.response), route.idle.value_or(pool.idle),
+          route.total.value_or(pool.total),     route.per_try.value_or(pool.per_try),   route.tunnel.value_or(pool.tunnel),
+          route.expect.value_or(pool.expect)};
+}
+
+}  // namespace
+
+void Pool::publish() {
+  std::vector<health::BackendView> states;
+  states.reserve(backends.size());
+  for (const auto& backend : backends) states.push_back({backend->status.load(), backend->weight_permille.load()});
+  const health::Usable usable = health::usable_backends(*config, states);
+  std::vector<balance::Candidate> candidates;
+  candidates.reserve(usable.entries.size());
+  for (const auto& entry : usable.entries) {
+    BackendState& backend = *backends[entry.backend];
+    balance::Candidate candidate;
+    candidate.backend = entry.backend;
+    candidate.name_hash = stable_hash(backend.name);
+    candidate.weight = entry.weight;
+    candidate.inflight = &backend.inflight.value;
+    candidate.phantom = &backend.phantom.value;
+    candidate.latency = &backend.latency;
+    candidate.limit = config->limits.per_backend;
+    candidates.push_back(candidate);
+  }
+  PublishedTable next{algorithm->build(std::move(candidates), {config->balance.bound_percent, config->balance.bound_floor, static_cast<uint32_t>(backends.size())}), usable.panic};
+  const std::lock_guard lock(mutex_);
+  published_ = std::move(next);
+  version_.fetch_add(1, std::memory_order_release);
+}
+
+PublishedTable Pool::published() const {
+  const std::lock_guard lock(mutex_);
+  return published_;
+}
+
+Pool* Runtime::find_pool(const std::string& name) {
+  for (auto& pool : pools)
+    if (pool->config->name == name) return pool.get();
+  return nullptr;
+}
+
+std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from) {
+  auto& entry = pools_[from.name];
+  if (!entry.state) {
+    entry.state = std::make_shared<PoolState>(from.name, workers_);
+    entry.admission = std::make_shared<Admission>(*entry.state);
+  }
+  auto pool = std::make_unique<Pool>();
+  pool->config = std::shared_ptr<const config::Pool>(std::make_shared<config::Pool>(from));
+  pool->state = entry.state;
+  pool->admission = entry.admission;
+  pool->algorithm = balance::find_algorithm(from.balance.algorithm);
+  pool->observes_latency = from.balance.algorithm == "latency";
+  std::map<std::string, std::shared_ptr<BackendState>> kept;
+  for (const auto& backend : from.backends) {
+    auto& state = kept[backend.name];
+    if (const auto old = entry.backends.find(backend.name); old != entry.backends.end() && old->second->address == backend.address)
+      state = old->second;
+    else
+      state = std::make_shared<BackendState>(from.name, backend.name, backend.address, workers_);
+    pool->backends.push_back(state);
+  }
+  entry.backends = std::move(kept);
+  return pool;
+}
+
+std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Config> config, uint64_t generation) {
+  auto runtime = std::make_shared<Runtime>(config);
+  runtime->generation = generation;
+  for (const auto& pool : config->pools) runtime->pools.push_back(build_pool(pool));
+  const auto route_state = [this](const std::string& name, const std::string& pool) {
+    auto& state = routes_[name + '\0' + pool];
+    if (!state) state = std::make_shared<RouteState>(name, pool, workers_);
+    return state;
+  };
+  for (const auto& route : config->routes) {
+    Route entry;
+    entry.config = &route;
+    entry.state = route_state(route.name, route.pool);
+    for (uint32_t i = 0; i < runtime->pools.size() && !route.pool.empty(); ++i)
+      if (runtime->pools[i]->config->name == route.pool) {
+        entry.pool = runtime->pools[i].get();
+        entry.pool_index = i;
+        entry.timeout = merge(route.timeout, entry.pool->config->timeout);
+      }
+    runtime->routes.push_back(std::move(entry));
+  }
+  runtime->unrouted = route_state("-", "");
+  std::erase_if(pools_, [&](const auto& entry) { return !config->find_pool(entry.first); });
+  std::erase_if(routes_, [&](const auto& entry) { return entry.second.use_count() == 1; });
+  return runtime;
+}
+
+std::vector<health::Target> StateRegistry::targets(const Runtime& runtime) {
+  std::vector<health::Target> targets;
+  for (const auto& pool : runtime.pools) targets.push_back({pool->config, pool->state, pool->backends});
+  return targets;
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,91 @@
+// A configuration made ready to serve: immutable but for each pool's published table. Shared by all workers, replaced as a whole at a
+// reload; the states it points to live on.
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "config/model.hpp"
+#include "health/monitor.hpp"
+#include "lb/balance/policy.hpp"
+#include "lb/base/state.hpp"
+#include "lb/proxy/admission.hpp"
+#include "lb/route/router.hpp"
+
+namespace weir::proxy {
+
+/// What a pool's pickers use now.
+struct PublishedTable {
+  std::shared_ptr<const balance::Table> table;
+  bool panic = false;
+};
+
+struct Pool {
+  std::shared_ptr<const config::Pool> config;
+  std::shared_ptr<PoolState> state;
+  std::shared_ptr<Admission> admission;
+  std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
+  const balance::Algorithm* algorithm = nullptr;
+  bool observes_latency = false;  // the algorithm looks at BackendState::latency
+
+  /// Builds the table from the published states; control thread.
+  void publish();
+  /// Changes with each publish(); a worker that sees a new number fetches the table.
+  uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  PublishedTable published() const;
+
+ private:
+  mutable std::mutex mutex_;
+  PublishedTable published_;
+  std::atomic<uint64_t> version_{0};
+};
+
+struct Timeouts {
+  Duration connect, response, idle, total, per_try, tunnel, expect;  // zero: none
+};
+
+struct Route {
+  const config::Route* config = nullptr;
+  std::shared_ptr<RouteState> state;
+  Pool* pool = nullptr;        // null for redirect and respond
+  uint32_t pool_index = 0;
+  Timeouts timeout{};
+};
+
+struct Runtime {
+  std::shared_ptr<const config::Config> config;
+  route::Router router;
+  std::vector<std::unique_ptr<Pool>> pools;
+  std::vector<Route> routes;
+  std::shared_ptr<RouteState> unrouted;  // requests that no route takes
+  uint64_t generation = 0;
+
+  explicit Runtime(std::shared_ptr<const config::Config> c) : config(c), router(*c) {}
+  Pool* find_pool(const std::string& name);
+};
+
+/// The states of everything ever named, so that counters and in-flight numbers live over reloads. Control thread.
+class StateRegistry {
+ public:
+  explicit StateRegistry(size_t workers) : workers_(workers) {}
+  std::shared_ptr<Runtime> build(std::shared_ptr<const config::Config> config, uint64_t generation);
+  /// What the health monitor has to look after.
+  static std::vector<health::Target> targets(const Runtime& runtime);
+
+ private:
+  struct PoolEntry {
+    std::shared_ptr<PoolState> state;
+    std::shared_ptr<Admission> admission;
+    std::map<std::string, std::shared_ptr<BackendState>> backends;  // by name; replaced when the address changes
+  };
+  std::unique_ptr<Pool> build_pool(const config::Pool& from);
+
+  size_t workers_;
+  std::map<std::string, PoolEntry> pools_;
+  std::map<std::string, std::shared_ptr<RouteState>> routes_;
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,82 @@
+// After 101: bytes both ways until both sides have ended (RFC 9110 §7.8).
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/upstream.hpp"
+
+namespace weir::proxy {
+
+using http1::FieldId;
+
+/// The backend has switched protocols: right only if the client asked for that one.
+void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest) {
+  const std::string_view protocol = response.find(FieldId::upgrade);
+  if (!upgrade_ || protocol.empty() || !http1::list_contains(head.find(FieldId::upgrade), protocol))
+    return bad_response(Cause::upstream_bad_response);
+  note_response(response.status);
+  status_ = response.status;
+  upstream_reusable_ = false;
+  head_sent_ = true;
+  keep_alive_ = false;
+  phase_ = Phase::tunnel;
+  try_deadline_ = total_deadline_ = TimePoint::max();
+  worker_.cells.tunnels_opened.add();
+  HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
+  ResponseContext context;
+  context.route = route_->config;
+  context.date = worker_.http_date();
+  context.upgrade = true;
+  write_response_head(writer, response, context);
+  iovec parts[2] = {{const_cast<char*>(writer.view().data()), writer.size()}, {const_cast<char*>(rest.data()), rest.size()}};
+  bytes_sent_ += writer.size() + rest.size();
+  if (downstream_->send(parts, rest.empty() ? 1 : 2) == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  upstream_->head.release(worker_.buffers);
+  arm_phase(route_->timeout.tunnel);
+  downstream_->enter_tunnel();
+  resume_downstream_later();
+}
+
+void Exchange::on_tunnel_data(std::string_view data) {
+  const iovec bytes{const_cast<char*>(data.data()), data.size()};
+  if (upstream_->send(&bytes, 1) == UpstreamConnection::Sent::failed) return upstream_->look_for_end();
+  arm_phase(route_->timeout.tunnel);
+}
+
+void Exchange::on_upstream_tunnel_data(std::string_view data) {
+  const iovec bytes{const_cast<char*>(data.data()), data.size()};
+  bytes_sent_ += data.size();
+  if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  arm_phase(route_->timeout.tunnel);
+}
+
+void Exchange::on_downstream_end() {
+  downstream_end_ = true;
+  upstream_->shutdown_send_after_flush();
+  end_tunnel_if_done();
+}
+
+void Exchange::on_upstream_tunnel_end(bool reset) {
+  if (reset) {
+    downstream_->reset();
+    return end_tunnel();
+  }
+  upstream_end_ = true;
+  downstream_->shutdown_send_after_flush();
+  end_tunnel_if_done();
+}
+
+void Exchange::end_tunnel_if_done() {
+  if (downstream_end_ && upstream_end_) end_tunnel();
+}
+
+void Exchange::tunnel_timed_out() {
+  cause_ = Cause::tunnel_timeout;
+  end_tunnel();
+}
+
+void Exchange::end_tunnel() {
+  worker_.cells.tunnels_closed.add();
+  release_upstream(false);
+  finish();
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,215 @@
+#include "lb/proxy/upstream.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "lb/net/socket.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/worker.hpp"
+
+namespace weir::proxy {
+
+namespace {
+constexpr auto kUserTimeout = std::chrono::seconds(30);  // unacknowledged data: the host has vanished
+constexpr int kReadsPerTurn = 4;                         // of 256 KiB each, then others get a turn
+constexpr auto kLearntFor = std::chrono::minutes(1);
+constexpr auto kShortestKeepAlive = std::chrono::seconds(1);
+}  // namespace
+
+UpstreamConnection::UpstreamConnection(Worker& worker, UpstreamSet& set) : worker_(worker), set_(set) {
+  set_.backend->open_connections.fetch_add(1, std::memory_order_relaxed);
+  ++set_.connections;
+}
+
+UpstreamConnection::~UpstreamConnection() {
+  set_.backend->open_connections.fetch_sub(1, std::memory_order_relaxed);
+  --set_.connections;
+}
+
+int UpstreamConnection::connect() {
+  auto socket = net::connect_to(set_.backend->address, kUserTimeout);
+  set_.cells->connects.add();
+  worker_.cells.upstream_opened.add();
+  if (!socket.fd) return socket.error;
+  stream_ = net::Stream(std::move(socket.fd));
+  if (!worker_.poller.add(stream_.fd(), *this)) return errno;
+  if (socket.connected) state_ = State::busy;
+  return 0;
+}
+
+void UpstreamConnection::attach(Exchange& exchange) {
+  exchange_ = &exchange;
+  ++requests_;
+  if (state_ == State::idle) {
+    unlink_idle();
+    cancel();
+    state_ = State::busy;
+  }
+  bytes_sent = 0;
+  response_started = false;
+  interim = 0;
+}
+
+UpstreamConnection::Sent UpstreamConnection::send(const iovec* parts, int count) {
+  if (write_failed) return Sent::failed;
+  size_t skip = 0;
+  if (out_.empty()) {
+    const auto result = stream_.send(parts, count);
+    if (result.status == net::IoStatus::error) {
+      write_failed = true;
+      return Sent::failed;
+    }
+    skip = result.bytes;
+    bytes_sent += skip;
+    set_.cells->bytes_sent.add(skip);
+  }
+  for (int i = 0; i < count; ++i) {
+    if (skip >= parts[i].iov_len) {
+      skip -= parts[i].iov_len;
+      continue;
+    }
+    out_.append(worker_.buffers, {static_cast<const char*>(parts[i].iov_base) + skip, parts[i].iov_len - skip});
+    skip = 0;
+  }
+  return out_.empty() ? Sent::all : Sent::pending;
+}
+
+bool UpstreamConnection::flush() {
+  while (!out_.empty()) {
+    const auto result = stream_.send(out_.data(), out_.size());
+    if (result.status == net::IoStatus::would_block) return false;
+    if (result.status == net::IoStatus::error) {
+      write_failed = true;
+      out_.release(worker_.buffers);
+      return true;
+    }
+    bytes_sent += result.bytes;
+    set_.cells->bytes_sent.add(result.bytes);
+    out_.consume(worker_.buffers, static_cast<uint32_t>(result.bytes));
+  }
+  if (shutdown_pending_) stream_.shutdown_send();
+  shutdown_pending_ = false;
+  return true;
+}
+
+void UpstreamConnection::shutdown_send_after_flush() {
+  shutdown_pending_ = true;
+  if (out_.empty()) flush();
+}
+
+void UpstreamConnection::on_events(uint32_t events) {
+  if (state_ == State::closed) return;
+  if (state_ == State::connecting) {
+    if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) finish_connecting();
+    if (state_ == State::closed || !exchange_) return;
+  }
+  if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) readable_ = true;
+  if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) peer_fin_ = true;
+  if (state_ == State::idle) {
+    if (!readable_) return;
+    // Data or an end where nothing may come: never to be used again. How long it was idle tells when to retire the others.
+    const Duration age = worker_.now - idle_since_;
+    if (age >= kShortestKeepAlive) {
+      set_.learnt_keep_alive = std::max<Duration>(kShortestKeepAlive, age - std::chrono::seconds(1));
+      set_.learnt_until = worker_.now + kLearntFor;
+    }
+    close();
+    return;
+  }
+  if ((events & EPOLLOUT) && !out_.empty() && flush() && exchange_) exchange_->on_upstream_drained();
+  pump();
+}
+
+void UpstreamConnection::finish_connecting() {
+  const int error = stream_.take_error();
+  state_ = State::busy;
+  if (!exchange_) return;
+  if (error)
+    exchange_->on_connect_failed(error);
+  else
+    exchange_->on_connected();
+}
+
+void UpstreamConnection::pump() {
+  for (int turn = 0; readable_ && exchange_ && state_ == State::busy && exchange_->wants_response(); ++turn) {
+    if (turn == kReadsPerTurn) return worker_.poller.again(*this);
+    char* into = worker_.receive_scratch.get();
+    const size_t room = Worker::kReceiveScratch;
+    const auto result = stream_.receive(into, room);
+    if (result.status == net::IoStatus::would_block) {
+      readable_ = false;
+    } else if (result.status == net::IoStatus::ok) {
+      readable_ = result.bytes == room || peer_fin_;
+      set_.cells->bytes_received.add(result.bytes);
+      response_started = true;
+      exchange_->on_upstream_bytes(into, result.bytes);
+    } else {
+      readable_ = false;
+      exchange_->on_upstream_end(result.status == net::IoStatus::error);
+    }
+  }
+}
+
+void UpstreamConnection::look_for_end() {
+  readable_ = true;
+  worker_.poller.again(*this);
+}
+
+void UpstreamConnection::keep(Duration keep_alive) {
+  exchange_ = nullptr;
+  head.release(worker_.buffers);
+  // An end that has already been announced: a stale connection.
+  if (readable_ || peer_fin_ || write_failed || !out_.empty() || set_.idle >= UpstreamSet::kMaxIdle || worker_.draining) return close();
+  if (worker_.now < set_.learnt_until) keep_alive = std::min(keep_alive, set_.learnt_keep_alive);
+  if (keep_alive <= Duration::zero()) return close();
+  state_ = State::idle;
+  idle_since_ = worker_.now;
+  older_ = set_.newest;
+  newer_ = nullptr;
+  if (older_) older_->newer_ = this;
+  set_.newest = this;
+  ++set_.idle;
+  worker_.wheel.arm(*this, worker_.now + keep_alive);
+}
+
+void UpstreamConnection::unlink_idle() {
+  if (newer_) newer_->older_ = older_;
+  if (older_) older_->newer_ = newer_;
+  if (set_.newest == this) set_.newest = older_;
+  newer_ = older_ = nullptr;
+  --set_.idle;
+}
+
+void UpstreamConnection::on_timer(TimePoint) {
+  if (state_ == State::idle) close();
+}
+
+void UpstreamConnection::close(bool reset) {
+  if (state_ == State::closed) return;
+  if (state_ == State::idle) unlink_idle();
+  state_ = State::closed;
+  exchange_ = nullptr;
+  cancel();
+  if (reset && stream_.open())
+    stream_.close_with_reset();
+  else
+    stream_.close();
+  out_.release(worker_.buffers);
+  head.release(worker_.buffers);
+  worker_.cells.upstream_closed.add();
+  worker_.retire(this);
+}
+
+UpstreamConnection* UpstreamConnection::take_idle(UpstreamSet& set, TimePoint now, Duration max_idle) {
+  UpstreamConnection* connection = set.newest;
+  if (!connection || connection->idle_for(now) > max_idle) return nullptr;
+  return connection;
+}
+
+void UpstreamConnection::close_all_idle(UpstreamSet& set) {
+  while (set.newest) set.newest->close();
+}
+
+}  // namespace weir::proxy

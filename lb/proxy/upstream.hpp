@@ -1,0 +1,94 @@
+// Connections to one backend, as one worker holds them: idle ones are kept last in, first out, and watched.
+#pragma once
+#include <memory>
+
+#include "lb/base/state.hpp"
+#include "lb/base/timer_wheel.hpp"
+#include "lb/net/buffer.hpp"
+#include "lb/net/http1.hpp"
+#include "lb/net/poller.hpp"
+#include "lb/net/stream.hpp"
+
+namespace weir::proxy {
+
+class Exchange;
+class Worker;
+class UpstreamConnection;
+
+/// All connections of a worker to one backend.
+struct UpstreamSet {
+  static constexpr uint32_t kMaxIdle = 1024;
+  std::shared_ptr<BackendState> backend;
+  BackendCells* cells = nullptr;
+  UpstreamConnection* newest = nullptr;  // idle, most recently used first
+  uint32_t idle = 0;
+  uint32_t connections = 0;              // alive, idle or not
+  /// The backend closed connections that were idle for so long: they are retired earlier. Forgotten at `learnt_until`.
+  Duration learnt_keep_alive{Duration::max()};
+  TimePoint learnt_until{};
+};
+
+class UpstreamConnection final : public net::Pollable, public Timer {
+ public:
+  enum class Sent : uint8_t { all, pending, failed };
+
+  UpstreamConnection(Worker& worker, UpstreamSet& set);
+  ~UpstreamConnection();
+
+  /// Begins to connect. 0, or the errno of an immediate failure. `connected()` may be true at once.
+  int connect();
+  bool connected() const { return state_ != State::connecting; }
+  bool reused() const { return requests_ > 1; }
+  Duration idle_for(TimePoint now) const { return now - idle_since_; }
+  UpstreamSet& set() { return set_; }
+
+  /// The exchange that owns the connection from now on.
+  void attach(Exchange& exchange);
+  /// Sends as much as the kernel takes, keeps the rest; order is kept.
+  Sent send(const iovec* parts, int count);
+  bool blocked() const { return !out_.empty(); }
+  void shutdown_send_after_flush();
+  /// Reads on, if there may be something to read and the exchange wants it.
+  void pump();
+  /// After a failed write: reads what the backend may have said before it closed, after the current event.
+  void look_for_end();
+  /// Keeps the connection for the next request; `keep_alive`: how long.
+  void keep(Duration keep_alive);
+  /// Ends it. With `reset` the backend sees a broken connection.
+  void close(bool reset = false);
+
+  net::Buffer head;                 // a partial response head
+  bool write_failed = false;        // the backend reads no more; its answer may still come
+  http1::ChunkDecoder chunks;       // of the response body
+  uint64_t remaining = 0;           // of a response body with a length
+  uint64_t bytes_sent = 0;          // of this attempt
+  bool response_started = false;    // a byte of the response has come
+  uint8_t interim = 0;              // 1xx responses seen
+  http1::Framing framing = http1::Framing::none;
+
+  /// For UpstreamSet.
+  static UpstreamConnection* take_idle(UpstreamSet& set, TimePoint now, Duration max_idle);
+  static void close_all_idle(UpstreamSet& set);
+
+ private:
+  enum class State : uint8_t { connecting, busy, idle, closed };
+  void on_events(uint32_t events) override;
+  void on_timer(TimePoint now) override;  // idle for too long
+  void finish_connecting();
+  bool flush();
+  void unlink_idle();
+
+  Worker& worker_;
+  UpstreamSet& set_;
+  net::Stream stream_;
+  net::Buffer out_;
+  Exchange* exchange_ = nullptr;
+  UpstreamConnection* newer_ = nullptr;
+  UpstreamConnection* older_ = nullptr;
+  TimePoint idle_since_{};
+  uint32_t requests_ = 0;
+  State state_ = State::connecting;
+  bool readable_ = false, peer_fin_ = false, shutdown_pending_ = false;
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,305 @@
+#include "lb/proxy/worker.hpp"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <ctime>
+
+#include "lb/proxy/acceptor.hpp"
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/upstream.hpp"
+
+namespace weir::proxy {
+
+namespace {
+constexpr auto kTick = std::chrono::milliseconds(100);
+constexpr uint32_t kHousekeepingTicks = 50;
+constexpr int kShedScan = 64;  // connections looked at to find an idle one
+}  // namespace
+
+Worker::Worker(size_t worker_index, Shared& all, uint64_t seed)
+    : index(worker_index),
+      shared(all),
+      cells(all.process.cells[worker_index]),
+      poller(
+          context, [this] { now = monotonic_now(); }, [this] { after_batch(); }),
+      wheel(monotonic_now()),
+      rng(seed),
+      now(monotonic_now()),
+      tick_timer_(context) {}
+
+Worker::~Worker() {
+  after_batch();
+  for (auto& [state, set] : upstreams_) UpstreamConnection::close_all_idle(*set);
+  after_batch();
+}
+
+void Worker::start() {
+  poller.start();
+  schedule_tick();
+  thread_ = std::thread([this] { context.run(); });
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::post(std::function<void()> work) {
+  boost::asio::post(context, [this, work = std::move(work)] {
+    now = monotonic_now();
+    work();
+    poller.sweep();
+  });
+}
+
+void Worker::grant(Grant grant) {
+  post([grant = std::move(grant)] {
+    auto* exchange = static_cast<Exchange*>(grant.ticket.exchange);
+    if (exchange->serial() == grant.ticket.serial && exchange->waiting())
+      exchange->on_granted();
+    else
+      grant.release();
+  });
+}
+
+// ---- configuration ----
+
+void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed) {
+  auto mine = std::make_unique<WorkerRuntime>();
+  mine->shared = next;
+  for (auto& pool : next->pools) {
+    WorkerPool entry;
+    entry.pool = pool.get();
+    entry.cells = &pool->state->cells[index];
+    entry.picker = pool->algorithm->make_picker();
+    for (const auto& backend : pool->backends) entry.upstreams.push_back(&upstream_set(backend));
+    refresh(entry);
+    mine->pools.push_back(std::move(entry));
+  }
+  runtime = mine.get();
+  runtimes_.push_back(std::move(mine));
+  update_listeners(std::move(added), removed);
+  forget_unused();
+}
+
+void Worker::update_listeners(std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed) {
+  for (const auto& [name, endpoint] : removed)
+    for (auto& acceptor : acceptors_)
+      if (acceptor && acceptor->name() == name && acceptor->configured() == endpoint) {
+        acceptor->begin_closing(now);
+        closing_acceptors_.push_back(std::move(acceptor));
+      }
+  std::erase(acceptors_, nullptr);
+  for (auto& [name, info] : listeners_) info->index = ~uint32_t{0};
+  const auto& configured = runtime->config().listeners;
+  for (uint32_t i = 0; i < configured.size(); ++i) {
+    auto& info = listeners_[configured[i].name];
+    if (!info) info = std::make_shared<ListenerInfo>();
+    info->name = configured[i].name;
+    info->index = i;
+    info->header_timeout = configured[i].header_timeout;
+    info->keep_alive_timeout = configured[i].keep_alive_timeout;
+    info->send_stall = configured[i].send_stall;
+  }
+  for (auto& listener : added) {
+    auto info = listeners_[listener.name];
+    info->port = listener.address.port();
+    acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd)));
+  }
+}
+
+void Worker::close_drained_listeners() {
+  for (auto& acceptor : closing_acceptors_)
+    if (acceptor->may_close(now)) {
+      acceptor->drain();
+      acceptor.reset();
+    }
+  std::erase(closing_acceptors_, nullptr);
+}
+
+/// Runtimes that no request pins, and connections to backends that no runtime names.
+void Worker::forget_unused() {
+  std::erase_if(runtimes_, [this](const auto& old) { return old.get() != runtime && old->pins == 0; });
+  if (runtimes_.size() > 1) return;
+  std::vector<const UpstreamSet*> used;
+  for (const auto& pool : runtime->pools) used.insert(used.end(), pool.upstreams.begin(), pool.upstreams.end());
+  std::sort(used.begin(), used.end());
+  for (auto it = upstreams_.begin(); it != upstreams_.end();) {
+    UpstreamSet& set = *it->second;
+    const bool named = std::binary_search(used.begin(), used.end(), &set);
+    if (!named) UpstreamConnection::close_all_idle(set);
+    it = !named && set.connections == 0 ? upstreams_.erase(it) : std::next(it);
+  }
+}
+
+void Worker::unpin(WorkerRuntime& pinned) {
+  if (--pinned.pins == 0 && &pinned != runtime) std::erase_if(runtimes_, [&](const auto& old) { return old.get() == &pinned; });
+}
+
+void Worker::refresh(WorkerPool& pool) {
+  const uint64_t version = pool.pool->version();
+  if (version == pool.version) return;
+  const auto published = pool.pool->published();
+  pool.version = version;
+  pool.table = published.table;
+  pool.panic = published.panic;
+  pool.picker->adopt(published.table, rng);
+}
+
+UpstreamSet& Worker::upstream_set(const std::shared_ptr<BackendState>& backend) {
+  auto& set = upstreams_[backend.get()];
+  if (!set) {
+    set = std::make_unique<UpstreamSet>();
+    set->backend = backend;
+    set->cells = &backend->cells[index];
+  }
+  return *set;
+}
+
+// ---- objects ----
+
+Exchange* Worker::take_exchange() {
+  if (free_exchanges_.empty()) {
+    all_exchanges_.push_back(std::make_unique<Exchange>(*this));
+    free_exchanges_.reserve(all_exchanges_.size());
+    return all_exchanges_.back().get();
+  }
+  Exchange* exchange = free_exchanges_.back();
+  free_exchanges_.pop_back();
+  return exchange;
+}
+
+void Worker::recycle(Exchange* exchange) { free_exchanges_.push_back(exchange); }
+
+void Worker::add(DownstreamConnection& connection) {
+  shared.connections.value.fetch_add(1, std::memory_order_relaxed);
+  connection.next_ = downstream_;
+  if (downstream_) downstream_->previous_ = &connection;
+  downstream_ = &connection;
+  if (!oldest_downstream_) oldest_downstream_ = &connection;
+}
+
+void Worker::remove(DownstreamConnection& connection) {
+  shared.connections.value.fetch_sub(1, std::memory_order_relaxed);
+  cells.connections_closed.add();
+  if (connection.previous_) connection.previous_->next_ = connection.next_;
+  if (connection.next_) connection.next_->previous_ = connection.previous_;
+  if (downstream_ == &connection) downstream_ = connection.next_;
+  if (oldest_downstream_ == &connection) oldest_downstream_ = connection.previous_;
+}
+
+void Worker::retire(DownstreamConnection* connection) {
+  net::Poller::retire(*connection);
+  remove(*connection);
+  retired_downstream_.push_back(connection);
+}
+
+void Worker::retire(UpstreamConnection* connection) {
+  net::Poller::retire(*connection);
+  retired_upstream_.push_back(connection);
+}
+
+void Worker::after_batch() {
+  for (auto* connection : retired_downstream_) delete connection;
+  retired_downstream_.clear();
+  for (auto* connection : retired_upstream_) delete connection;
+  retired_upstream_.clear();
+}
+
+bool Worker::shed_idle_connection() {
+  DownstreamConnection* connection = oldest_downstream_;
+  for (int i = 0; connection && i < kShedScan; ++i, connection = connection->previous_)
+    if (connection->idle() && connection->served_requests()) {
+      connection->close();
+      cells.connections_shed.add();
+      return true;
+    }
+  return false;
+}
+
+// ---- time ----
+
+void Worker::schedule_tick() {
+  tick_timer_.expires_after(kTick);
+  tick_timer_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    tick();
+    schedule_tick();
+  });
+}
+
+void Worker::tick() {
+  now = monotonic_now();
+  wheel.advance(now);
+  if (!closing_acceptors_.empty()) close_drained_listeners();
+  for (size_t i = 0; i < phantoms_.size();) {
+    if (phantoms_[i].until > now) {
+      ++i;
+      continue;
+    }
+    phantoms_[i].backend->phantom.value.fetch_sub(1, std::memory_order_relaxed);
+    std::swap(phantoms_[i], phantoms_.back());
+    phantoms_.pop_back();
+  }
+  cells.buffer_bytes.store(buffers.used(), std::memory_order_relaxed);
+  if (shared.memory.load(std::memory_order_relaxed) >= MemoryLevel::shed_keep_alive) {
+    close_idle_connections();
+    buffers.trim();
+  }
+  if (++ticks_ % kHousekeepingTicks == 0 && runtime) forget_unused();
+  poller.sweep();
+}
+
+void Worker::add_phantom(std::shared_ptr<BackendState> backend, Duration how_long) {
+  static constexpr size_t kMaxPhantoms = 4096;
+  if (phantoms_.size() >= kMaxPhantoms) return;
+  backend->phantom.value.fetch_add(1, std::memory_order_relaxed);
+  phantoms_.push_back({now + how_long, std::move(backend)});
+}
+
+std::string_view Worker::http_date() {
+  const std::time_t second = std::time(nullptr);
+  if (second != date_second_) {
+    char text[40];
+    std::tm parts{};
+    gmtime_r(&second, &parts);
+    date_.assign(text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts));
+    date_second_ = second;
+  }
+  return date_;
+}
+
+// ---- the end ----
+
+void Worker::begin_draining() {
+  draining = true;
+  for (auto& acceptor : acceptors_) acceptor->begin_closing(now);
+  std::move(acceptors_.begin(), acceptors_.end(), std::back_inserter(closing_acceptors_));
+  acceptors_.clear();
+}
+
+void Worker::close_idle_connections() {
+  for (DownstreamConnection* connection = downstream_; connection;) {
+    DownstreamConnection* next = connection->next_;
+    connection->close_if_idle();
+    connection = next;
+  }
+}
+
+void Worker::finish() {
+  acceptors_.clear();
+  closing_acceptors_.clear();
+  while (downstream_) {
+    DownstreamConnection* connection = downstream_;
+    connection->abort_for_drain();
+    if (downstream_ == connection) connection->close();
+  }
+  for (auto& [state, set] : upstreams_) UpstreamConnection::close_all_idle(*set);
+  for (auto& phantom : phantoms_) phantom.backend->phantom.value.fetch_sub(1, std::memory_order_relaxed);
+  phantoms_.clear();
+  poller.sweep();
+  tick_timer_.cancel();
+  poller.stop();
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,171 @@
+// One worker: a thread, an Asio event loop, its listening sockets, connections, upstream pools, timers and counters. Nothing of it is touched
+// by another thread but post() and grant().
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "health/monitor.hpp"
+#include "lb/base/access_log.hpp"
+#include "lb/base/rng.hpp"
+#include "lb/base/state.hpp"
+#include "lb/base/unique_fd.hpp"
+#include "lb/base/timer_wheel.hpp"
+#include "lb/net/buffer.hpp"
+#include "lb/net/http1.hpp"
+#include "lb/net/poller.hpp"
+#include "lb/proxy/runtime.hpp"
+
+namespace weir::proxy {
+
+class Acceptor;
+class DownstreamConnection;
+class Exchange;
+class UpstreamConnection;
+struct ListenerInfo;
+struct UpstreamSet;
+
+/// How near the process is to limits.memory (security-rules D).
+enum class MemoryLevel : uint8_t { normal, shed_keep_alive, refuse_requests, stop_accepting };
+
+/// What all workers share.
+struct Shared {
+  ProcessState& process;
+  health::Monitor& monitor;
+  std::atomic<AccessLog*> access_log{nullptr};
+  std::atomic<MemoryLevel> memory{MemoryLevel::normal};
+  SharedGauge connections;                     // downstream, open
+  std::atomic<uint32_t> max_connections{0};
+};
+
+/// A pool as one worker sees it.
+struct WorkerPool {
+  Pool* pool = nullptr;
+  PoolCells* cells = nullptr;
+  std::unique_ptr<balance::Picker> picker;
+  uint64_t version = 0;
+  std::shared_ptr<const balance::Table> table;
+  bool panic = false;
+  std::vector<UpstreamSet*> upstreams;         // parallel to pool->backends
+  Duration median_latency{};                   // of response heads, an estimate; how long a failure counts as load
+
+  /// Moves the estimate by a small step towards the sample: it settles where half of the samples are above.
+  void note_latency(uint64_t microseconds) {
+    const Duration sample = std::chrono::microseconds(microseconds);
+    const Duration step = median_latency / 64 + std::chrono::microseconds(1);
+    median_latency += sample > median_latency ? step : -step;
+  }
+};
+
+/// A runtime as one worker sees it; requests in flight pin it.
+struct WorkerRuntime {
+  std::shared_ptr<Runtime> shared;
+  std::vector<WorkerPool> pools;
+  uint32_t pins = 0;
+  const config::Config& config() const { return *shared->config; }
+};
+
+/// Listening sockets of this worker for one address of one listener.
+struct NewListener {
+  std::string name;
+  Endpoint configured, address;
+  UniqueFd fd;
+};
+
+class Worker {
+ public:
+  static constexpr size_t kReceiveScratch = 256 << 10, kSendScratch = 256 << 10;
+  static constexpr size_t kExchangesKept = 256;
+
+  Worker(size_t index, Shared& shared, uint64_t seed);
+  ~Worker();
+
+  // Any thread.
+  void start();
+  void join();
+  void post(std::function<void()> work);
+  void grant(Grant grant);
+
+  // On the worker's own thread.
+  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed);
+  /// SIGTERM, step by step (lb/daemon.cpp). No new connections, and each answer ends its connection.
+  void begin_draining();
+  void close_idle_connections();
+  /// Closes whatever is left and ends the loop.
+  void finish();
+  /// Closes one idle connection, an old one, if there is any: to make room.
+  bool shed_idle_connection();
+
+  Exchange* take_exchange();
+  void recycle(Exchange* exchange);
+  void add(DownstreamConnection& connection);
+  void remove(DownstreamConnection& connection);
+  /// Deletes it after the current batch of events.
+  void retire(DownstreamConnection* connection);
+  void retire(UpstreamConnection* connection);
+  void pin(WorkerRuntime& pinned) { ++pinned.pins; }
+  void unpin(WorkerRuntime& pinned);
+  /// The table of a pool, fetched anew when it has changed.
+  void refresh(WorkerPool& pool);
+  UpstreamSet& upstream_set(const std::shared_ptr<BackendState>& backend);
+  /// Holds one more unit of load against a backend for a while (techniques §3: a backend that fails fast attracts requests).
+  void add_phantom(std::shared_ptr<BackendState> backend, Duration how_long);
+  TimePoint refresh_clock() { return now = monotonic_now(); }
+  /// "Mon, 31 Jan 2026 12:00:00 GMT", made once a second.
+  std::string_view http_date();
+
+  const size_t index;
+  Shared& shared;
+  WorkerCells& cells;
+  boost::asio::io_context context{1};
+  net::Poller poller;
+  TimerWheel wheel;
+  net::BufferPool buffers;
+  Rng rng;
+  TimePoint now;
+  bool draining = false;
+  WorkerRuntime* runtime = nullptr;            // current
+  // Per-thread scratch: what is being received, and what is being put together to be sent. Valid only within one event.
+  std::unique_ptr<char[]> receive_scratch = std::make_unique<char[]>(kReceiveScratch);
+  std::unique_ptr<char[]> send_scratch = std::make_unique<char[]>(kSendScratch);
+  http1::ResponseHead response_head;
+
+ private:
+  struct Phantom {
+    TimePoint until;
+    std::shared_ptr<BackendState> backend;
+  };
+  void run();
+  void tick();
+  void schedule_tick();
+  void after_batch();
+  void update_listeners(std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed);
+  void close_drained_listeners();
+  void forget_unused();
+
+  boost::asio::steady_timer tick_timer_;
+  std::thread thread_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_;
+  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;
+  std::vector<std::unique_ptr<WorkerRuntime>> runtimes_;
+  std::unordered_map<BackendState*, std::unique_ptr<UpstreamSet>> upstreams_;
+  DownstreamConnection* downstream_ = nullptr;  // intrusive list of all, the newest first
+  DownstreamConnection* oldest_downstream_ = nullptr;
+  std::vector<DownstreamConnection*> retired_downstream_;
+  std::vector<UpstreamConnection*> retired_upstream_;
+  std::vector<std::unique_ptr<Exchange>> all_exchanges_;
+  std::vector<Exchange*> free_exchanges_;
+  std::vector<Phantom> phantoms_;
+  uint32_t ticks_ = 0;
+  int64_t date_second_ = -1;
+  std::string date_;
+};
+
+}  // namespace weir::proxy
