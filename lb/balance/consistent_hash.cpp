@@ -36,13 +36,14 @@ class HashTable final : public Table {
   bool equal_weights_ = true;
 };
 
-/// The load that a candidate may have, this request included: max(floor, ⌈bound · (m + 1) · its share of the weights⌉).
+/// The requests that a candidate may have in flight, this one included: max(floor, ⌈bound · (m + 1) · its share of the
+/// weights⌉).
 class Bound {
  public:
-  Bound(const HashTable& table) : table_(table), floor_(table.options().bound_floor) {}
+  explicit Bound(const HashTable& table) : table_(table), floor_(table.options().bound_floor) {}
 
   bool allows(const Candidate& candidate) {
-    const uint64_t load = uint64_t{candidate.load()} + 1;
+    const uint64_t load = uint64_t{candidate.inflight->load(std::memory_order_relaxed)} + 1;
     if (load <= floor_ || table_.options().bound_percent == 0) return true;
     // load ≤ ⌈x⌉ exactly if load − 1 < x. Summed only now: below the floor, the other backends' cache lines stay
     // untouched.
@@ -55,7 +56,7 @@ class Bound {
  private:
   uint64_t sum() const {
     uint64_t total = 0;
-    for (const auto& candidate : table_.candidates()) total += candidate.load();
+    for (const auto& candidate : table_.candidates()) total += candidate.inflight->load(std::memory_order_relaxed);
     return total;
   }
 

@@ -13,7 +13,7 @@ namespace weir::balance {
 
 /// An old measurement fades to 1/e in this time: of a backend that got no requests, the pick thinks better and better
 /// until it is tried again.
-inline constexpr double kLatencyFadeMs = 10'000;
+inline constexpr float kLatencyFadeMs = 10'000;
 
 namespace latency_cell {
 // High half: milliseconds of `now`, modulo 2^32. Low half: the average in microseconds as a float, never 0 once
@@ -41,7 +41,7 @@ inline void observe(std::atomic<uint64_t>& cell, TimePoint now, uint64_t microse
   if (old == 0 || sample >= average) {
     cell.store(latency_cell::pack(ms, sample), std::memory_order_relaxed);
   } else if (const uint32_t age = latency_cell::age(old, ms); age > 0) {
-    const auto keep = static_cast<float>(std::exp(-static_cast<double>(age) / kLatencyFadeMs));
+    const float keep = std::exp(-static_cast<float>(age) / kLatencyFadeMs);
     cell.store(latency_cell::pack(ms, sample + (average - sample) * keep), std::memory_order_relaxed);
   }
 }
@@ -50,8 +50,8 @@ inline void observe(std::atomic<uint64_t>& cell, TimePoint now, uint64_t microse
 inline uint32_t value(uint64_t cell, TimePoint now) {
   if (cell == 0) return 0;
   const uint32_t age = latency_cell::age(cell, latency_cell::ms_of(now));
-  const double faded = latency_cell::average(cell) * std::exp(-static_cast<double>(age) / kLatencyFadeMs);
-  return faded < 1 ? 1 : faded < 4e9 ? static_cast<uint32_t>(faded) : 4'000'000'000u;
+  const float faded = latency_cell::average(cell) * std::exp(-static_cast<float>(age) / kLatencyFadeMs);
+  return faded < 1 ? 1 : faded < 4e9f ? static_cast<uint32_t>(faded) : 4'000'000'000u;
 }
 
 }  // namespace weir::balance

@@ -3,8 +3,8 @@
 // The loads belong to all workers and change at any moment, so an order kept by one worker would be out of date at
 // once, and one kept for all would put a lock on the path. Each pick therefore scans, and stops at the first idle
 // backend of the greatest weight, which nothing can beat: with fewer requests in flight than backends that is after a
-// few steps. Otherwise a pick costs about a nanosecond a backend (docs/balancing.md has the figures, and what to choose
-// for thousands of backends).
+// few steps. Otherwise a pick costs about 2 ns a backend (docs/balancing.md has the figures, and what to choose for
+// thousands of backends).
 #include "lb/balance/algorithms.hpp"
 #include "lb/balance/eligible.hpp"
 
@@ -44,7 +44,7 @@ class LeastConnectionsPicker final : public Picker {
   uint32_t pick(PickContext& context) override {
     const auto size = static_cast<uint32_t>(table_->candidates().size());
     Best best;
-    if (!scan(next_, size, context, best)) scan(0, next_, context, best);
+    if (size > 0 && !scan(next_, size, context, best)) scan(0, next_, context, best);
     if (best.index != kNone) next_ = best.index + 1 == size ? 0 : best.index + 1;
     return best.index;
   }

@@ -69,7 +69,7 @@ class Picker {
   virtual void adopt(std::shared_ptr<const Table> table, Rng& rng) = 0;
   /// The index of a candidate, or kNone when every one is tried or full. Never allocates. O(log n) or better up to 10,000 candidates, but
   /// least_connections looks at all candidates while none is idle, and so does consistent_hash when a backend is above bound_floor: that is
-  /// the price of exactness over all workers, about 1 ns a candidate. Others may do so when most candidates are tried or full.
+  /// the price of exactness over all workers, about 2 ns a candidate. Others may do so when most candidates are tried or full.
   virtual uint32_t pick(PickContext& context) = 0;
 };
 

@@ -24,6 +24,28 @@ std::vector<uint32_t> entries_of(const std::vector<uint16_t>& table, size_t memb
   return count;
 }
 
+/// The rule as the paper has it, for equal weights: everyone in turn takes the next free entry of his permutation.
+std::vector<uint16_t> reference_table(std::vector<MaglevMember> members) {
+  std::vector<uint16_t> indices(members.size());
+  std::iota(indices.begin(), indices.end(), uint16_t{0});
+  std::sort(indices.begin(), indices.end(),
+            [&](auto a, auto b) { return members[a].name_hash < members[b].name_hash; });
+  constexpr uint16_t kFree = 0xffff;
+  std::vector<uint16_t> table(kMaglevSize, kFree);
+  std::vector<uint64_t> next(members.size());
+  for (uint32_t filled = 0;;) {
+    for (const uint16_t index : indices) {
+      const uint64_t hash = members[index].name_hash;
+      const uint64_t offset = mix_hash(hash, 1) % kMaglevSize, skip = mix_hash(hash, 2) % (kMaglevSize - 1) + 1;
+      uint64_t entry;
+      do entry = (offset + next[index]++ * skip) % kMaglevSize;
+      while (table[entry] != kFree);
+      table[entry] = index;
+      if (++filled == kMaglevSize) return table;
+    }
+  }
+}
+
 /// Entries that change when one member leaves, as a multiple of those that must; mean over `trials` members leaving.
 double disruption(size_t size, size_t trials) {
   double moved = 0, optimum = 0;
@@ -52,6 +74,11 @@ TEST_CASE("maglev: of equal weights none has more than one entry more than anoth
   CHECK(std::accumulate(count.begin(), count.end(), 0u) == kMaglevSize);
 }
 
+TEST_CASE("maglev: the table is the paper's", "[maglev]") {
+  const size_t size = GENERATE(1, 3, 100, 5'000);
+  CHECK(build_maglev(members_of(size)) == reference_table(members_of(size)));
+}
+
 TEST_CASE("maglev: entries follow the weights", "[maglev]") {
   auto members = members_of(300);
   double total = 0;
@@ -70,10 +97,11 @@ TEST_CASE("maglev: everyone has an entry, however light", "[maglev]") {
 }
 
 TEST_CASE("maglev: little moves when a member leaves", "[maglev]") {
-  // Measured over all members of five pools: 1.02 of the optimum for 10 members, 1.21 for 50. It grows with the number
-  // of members.
-  CHECK(disruption(10, 20) <= 1.05);
-  CHECK(disruption(50, 20) <= 1.30);
+  // As measured for the paper's rule: 1.03 of the optimum for 10 members, 1.22 for 50; it grows with the number of
+  // members.
+  CHECK(disruption(10, 50) <= 1.05);
+  CHECK(disruption(50, 50) <= 1.25);
+  CHECK(disruption(100, 20) <= 1.7);
 }
 
 TEST_CASE("maglev: the order of the members doesn't matter", "[maglev]") {
