@@ -1,0 +1,167 @@
+#include "config/addresses.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weir::config {
+
+namespace {
+
+bool is_any(const Endpoint& endpoint) { return endpoint.host() == "::" || endpoint.host() == "0.0.0.0"; }
+
+bool is_loopback(const Endpoint& endpoint) {
+  return endpoint.is_unix() || endpoint.host() == "::1" || endpoint.host().starts_with("127.");
+}
+
+class BindAddress final : public Type<Endpoint> {
+ public:
+  explicit BindAddress(bool loopback_only) : loopback_only_(loopback_only) {}
+
+  void read(Reader& in, const Node& node, Endpoint& value) const override {
+    const std::string* text = expect_scalar(in, node, example());
+    if (!text) return;
+    const auto endpoint = Endpoint::parse(*text);
+    if (!endpoint)
+      return in.error(node.at,
+                      fmt::format("{} is no address to listen on; write {}", text->substr(0, 64), hint(*text)));
+    if (loopback_only_ && !is_loopback(*endpoint))
+      return in.error(
+          node.at,
+          fmt::format(
+              "{} can be reached from other machines, which needs a token, and that is not supported yet; write "
+              "127.0.0.1:{}, or use metrics.bind for /metrics alone",
+              *text, endpoint->port()));
+    in.binds.push_back({node.at, in.trail.text(), *endpoint});
+    value = *endpoint;
+  }
+
+  std::string show(const Endpoint& value) const override {
+    return value.length == 0 ? std::string() : value.to_string();
+  }
+
+  TypeDoc doc() const override {
+    return {
+        .text = loopback_only_ ? "loopback address with port, or `unix:/path`"
+                               : "address with port: `:80`, `10.0.0.1:80`, `[::1]:80`, `unix:/path`",
+        .json = R"({"type":"string"})",
+    };
+  }
+
+ private:
+  std::string example() const { return loopback_only_ ? "\"127.0.0.1:9901\"" : "\":8080\""; }
+
+  std::string hint(const std::string& text) const {
+    const bool digits = !text.empty() && text.size() <= 5 && text.find_first_not_of("0123456789") == std::string::npos;
+    if (digits) return fmt::format("\"{}:{}\"", loopback_only_ ? "127.0.0.1" : "", text);
+    if (AddressBlock::parse_address(text))
+      return text.find(':') == std::string::npos ? fmt::format("\"{}:80\"", text) : fmt::format("\"[{}]:80\"", text);
+    return loopback_only_ ? "127.0.0.1:PORT or unix:/path" : ":PORT, IP:PORT, [IPv6]:PORT or unix:/path";
+  }
+
+  bool loopback_only_;
+};
+
+class Block final : public Type<AddressBlock> {
+ public:
+  void read(Reader& in, const Node& node, AddressBlock& value) const override {
+    const std::string* text = expect_scalar(in, node, "an address block like 10.0.0.0/8");
+    if (!text) return;
+    const auto block = AddressBlock::parse(*text);
+    if (!block)
+      return in.error(node.at,
+                      fmt::format("{} is no block of addresses; write one like 10.0.0.0/8, fd00::/8 or 192.0.2.1",
+                                  text->substr(0, 64)));
+    value = *block;
+  }
+  std::string show(const AddressBlock& value) const override { return value.to_string(); }
+  TypeDoc doc() const override {
+    return {.text = "address block: `10.0.0.0/8`, `fd00::/8`, `192.0.2.1`, `unix`", .json = R"({"type":"string"})"};
+  }
+};
+
+constexpr std::string_view kUrlExample = "http://10.0.0.1:8080, http://[fd00::1]:8080 or unix:/run/app.sock";
+
+/// Why `authority` (behind http://) is no address of ours; empty if `backend` was filled.
+std::string read_authority(std::string_view authority, Backend& backend) {
+  if (authority.find('@') != std::string_view::npos)
+    return "a user name in the URL is not supported; set an Authorization header with request_headers";
+  if (authority.find_first_of("?#") != std::string_view::npos)
+    return "a query can't stand here; write only scheme, address and port";
+  const bool v6 = authority.starts_with('[');
+  const size_t colon = v6 ? authority.find(':', std::min(authority.find(']'), authority.size())) : authority.find(':');
+  const std::string_view host = authority.substr(0, colon);
+  const std::string_view port = colon == std::string_view::npos ? "80" : authority.substr(colon + 1);
+  if (!v6 && port.find(':') != std::string_view::npos && AddressBlock::parse_address(authority))
+    return fmt::format("an IPv6 address needs brackets; write http://[{}]:8080", authority);
+  if (host.empty()) return fmt::format("there is no address in the URL; write {}", kUrlExample);
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string_view::npos ||
+      port[0] == '0' || std::stoi(std::string(port)) > 65535)
+    return fmt::format("\"{}\" is no port; write a number from 1 to 65535", port.substr(0, 32));
+  const auto endpoint = Endpoint::parse(fmt::format("{}:{}", host, port));
+  if (!endpoint) {
+    const bool numeric = v6 || host.find_first_not_of("0123456789.") == std::string_view::npos;
+    return numeric ? fmt::format("{} is no IP address; write {}", host.substr(0, 64), kUrlExample)
+                   : fmt::format("host names are not supported yet ({}); write an IP address", host.substr(0, 64));
+  }
+  if (is_any(*endpoint))
+    return fmt::format("{} is every address of this machine and no place to connect to; write 127.0.0.1", host);
+  backend.address = *endpoint;
+  backend.authority = std::string(authority);
+  return {};
+}
+
+std::string read_url(const std::string& text, Backend& backend) {
+  if (text.size() > 1024) return fmt::format("this is too long for an address; write {}", kUrlExample);
+  if (text.starts_with("unix:")) {
+    const auto endpoint = Endpoint::parse(text);
+    if (!endpoint) return "this is no path of a unix socket (at most 107 bytes); write unix:/run/app.sock";
+    backend.address = *endpoint;
+    backend.authority = "localhost";
+    return {};
+  }
+  if (text.starts_with("https://")) return "https:// towards backends is not supported yet; write http://";
+  if (!text.starts_with("http://")) {
+    if (text.find("://") != std::string::npos) return fmt::format("this scheme is not known; write {}", kUrlExample);
+    return fmt::format("the scheme is missing; write http://{}", text);
+  }
+  std::string_view rest = std::string_view(text).substr(7);
+  const size_t slash = rest.find('/');
+  if (slash != std::string_view::npos && slash + 1 != rest.size())
+    return fmt::format("a path can't stand in a backend's URL; use `rewrite: {{ prefix: [/, {}] }}` in the route",
+                       rest.substr(slash));
+  return read_authority(rest.substr(0, slash), backend);
+}
+
+}  // namespace
+
+TypeOf<Endpoint> bind_address(bool loopback_only) { return std::make_shared<BindAddress>(loopback_only); }
+TypeOf<AddressBlock> address_block() { return std::make_shared<Block>(); }
+
+void read_backend_url(Reader& in, const Node& node, Backend& backend) {
+  const std::string* text = expect_scalar(in, node, kUrlExample);
+  if (!text) return;
+  if (const std::string problem = read_url(*text, backend); !problem.empty()) in.error(node.at, problem);
+}
+
+std::string show_backend_url(const Backend& backend) {
+  if (backend.address.length == 0) return {};
+  return backend.address.is_unix() ? backend.address.to_string() : "http://" + backend.authority;
+}
+
+TypeDoc backend_url_doc() {
+  return {.text = "`http://IP:port` (port 80 if left out) or `unix:/path`",
+          .json = R"j({"type":"string","pattern":"^(http://|unix:)"})j"};
+}
+
+bool collide(const Endpoint& a, const Endpoint& b) {
+  if (a.is_unix() || b.is_unix()) return a == b;
+  if (a.port() != b.port() || a.port() == 0) return false;
+  if (a == b || a.host() == b.host()) return true;
+  const auto covers = [](const Endpoint& any, const Endpoint& other) {
+    return any.host() == "::" || (any.host() == "0.0.0.0" && (other.family() == AF_INET || is_any(other)));
+  };
+  return covers(a, b) || covers(b, a);
+}
+
+}  // namespace weir::config

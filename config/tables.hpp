@@ -1,0 +1,24 @@
+// The tables of the language, one function a section.
+#pragma once
+#include "config/schema.hpp"
+
+namespace weir::config {
+
+/// The whole file. Reading it fills a Config; `include` is resolved before, by the loader.
+const Type<Config>& root_section();
+
+TypeOf<std::vector<Pool>> pools_type();
+TypeOf<Pool> defaults_section();
+TypeOf<std::vector<Route>> routes_type();
+
+/// The names that `balance` knows. The registry in lb/balance has the same ones; a test compares the two.
+const std::vector<std::string>& balance_names();
+
+/// `keys:`: named keys, read into Reader::keys.
+TypeDoc keys_doc();
+void read_keys(Reader& in, const Node& node);
+TypeOf<Balance> balance_type();
+
+std::string show_key(const KeySpec& key);
+
+}  // namespace weir::config
