@@ -201,7 +201,7 @@ class Origin:
         for connection in connections:
             try:
                 connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                connection.sock.shutdown(socket.SHUT_RD)  # wakes a thread that reads; close() alone would not
                 connection.sock.close()
             except OSError:
                 pass
