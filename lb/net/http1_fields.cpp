@@ -201,7 +201,7 @@ LineResult bad_value(char c) {
 
 }  // namespace
 
-LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields, bool blanks_before_colon) {
+LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields) {
   constexpr LineResult kNeedMore{Line::need_more, 0, ""};
   const char* p = cursor.at;
   const char* const end = cursor.end;
@@ -220,12 +220,7 @@ LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields, bool
   if (p - name > UINT16_MAX) return {Line::too_large, 0, "header name longer than 64 KiB"};
   const char* const name_end = p;
   if (p == end) return kNeedMore;
-  if (*p != ':' || p == name) [[unlikely]] {
-    if (!blanks_before_colon || p == name || !is_blank(*p)) return bad_name(name, p);
-    while (p < end && is_blank(*p)) ++p;
-    if (p == end) return kNeedMore;
-    if (*p != ':') return bad_name(name, name_end);
-  }
+  if (*p != ':' || p == name) return bad_name(name, p);
   for (++p; p < end && is_blank(*p);) ++p;
   const char* const value = p;
   p = scan_value(p, end);

@@ -25,9 +25,9 @@ struct LineResult {
 };
 
 /// Reads one field line, or the empty line after the last, and moves the cursor behind it. A field is stored in
-/// head.fields (id included), counted and added to head.seen. `blanks_before_colon`: RFC 9112 §5.1 has a proxy remove
-/// them from responses; requests are refused.
-LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields, bool blanks_before_colon);
+/// head.fields (id included), counted and added to head.seen. Answers are judged like requests: a blank before the
+/// colon, which RFC 9112 §5.1 forbids a proxy to forward, refuses the message instead of being removed.
+LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields);
 
 /// Prepares a head for parsing at `base`; the fields themselves are left as they are.
 void reset(Head& head, const char* base);

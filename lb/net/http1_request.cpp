@@ -120,11 +120,7 @@ ParseResult split_absolute(const RequestRules& rules, RequestHead& head) {
 ParseResult split_target(const RequestRules& rules, RequestHead& head) {
   const std::string_view target = head.view(head.target, head.target_length);
   if (head.method == Method::TRACE) return refuse(Cause::method_not_allowed, "TRACE is not proxied");
-  if (head.method == Method::CONNECT) {
-    const char* detail = "";
-    if (!valid_authority(target, detail)) return bad_request(detail);
-    return refuse(Cause::method_not_allowed, "CONNECT is not proxied");
-  }
+  if (head.method == Method::CONNECT) return refuse(Cause::method_not_allowed, "CONNECT is not proxied");
   if (target[0] == '/') return split_path(head.target, head);
   if (target != "*") return split_absolute(rules, head);
   if (head.method != Method::OPTIONS) return bad_request("the target * is for OPTIONS alone");
@@ -189,7 +185,7 @@ ParseResult take_fields(Cursor& cursor, const RequestRules& rules, RequestHead& 
   const uint32_t max_fields = std::min(rules.header_count, kMaxFields);
   while (true) {
     const uint64_t seen_before = head.seen;
-    const LineResult result = take_field_line(cursor, head, max_fields, false);
+    const LineResult result = take_field_line(cursor, head, max_fields);
     if (result.line != Line::field) {
       if (result.line == Line::end) return kDone;
       if (result.line == Line::need_more) return kNeedMore;

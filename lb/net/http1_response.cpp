@@ -87,7 +87,7 @@ ParseResult take_fields(Cursor& cursor, const ResponseRules& rules, ResponseHead
   const uint32_t max_fields = std::min(rules.header_count, kMaxFields);
   while (true) {
     const uint64_t seen_before = head.seen;
-    const LineResult result = take_field_line(cursor, head, max_fields, true);
+    const LineResult result = take_field_line(cursor, head, max_fields);
     if (result.line != Line::field) {
       if (result.line == Line::end) return kDone;
       if (result.line == Line::need_more) return kNeedMore;
