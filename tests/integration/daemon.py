@@ -252,13 +252,14 @@ class Daemon:
         self.expect_stopped = False
 
     def stop(self):
-        """SIGTERM (a second one if it waits for connections), and the check of its end; called once by the test's cleanup."""
+        """SIGTERM twice, which means now, and the check of its end; called once by the test's cleanup."""
         try:
             if self.process.poll() is None:
+                since = self.marker()
                 self.signal(signal.SIGTERM)
                 try:
-                    self.process.wait(2)
-                except subprocess.TimeoutExpired:
+                    self.wait_event("draining", since=0 if any(e.name == "draining" for e in self.events) else since)
+                finally:
                     self.signal(signal.SIGTERM)
                     try:
                         self.process.wait(30)
