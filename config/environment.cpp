@@ -67,6 +67,7 @@ class Expander {
  private:
   void expand(Node& node) {
     std::string out;
+    bool substituted = false;
     const std::string& in = node.text;
     for (size_t i = 0; i < in.size();) {
       if (in.compare(i, 2, "$$") == 0) {
@@ -76,6 +77,7 @@ class Expander {
         const size_t end = in.find('}', i);
         if (end == std::string::npos)
           return fail(node, "${ without }; write ${NAME} or ${NAME:-default}, or $$ for a dollar");
+        substituted = true;
         if (!substitute(node, std::string_view(in).substr(i + 2, end - i - 2), out)) return;
         i = end + 1;
       } else {
@@ -85,6 +87,8 @@ class Expander {
         return fail(node, "with its variables this value is longer than 64 KiB; make it shorter");
     }
     node.text = std::move(out);
+    // Inside { } and [ ] YAML wants ${NAME} in quotes; they say nothing about what it stands for.
+    if (substituted) node.quoted = false;
   }
 
   /// `inside` is what stands between the braces.

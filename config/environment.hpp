@@ -32,7 +32,8 @@ struct Environment {
 inline constexpr size_t kMaxExpandedBytes = 64 << 10;  // of one value
 
 /// Replaces `${NAME}` and `${NAME:-default}` in every value of the tree and `$$` by `$`; what comes in stays text and
-/// never becomes YAML.
+/// never becomes YAML. Such a value counts as
+/// unquoted, so that `"${PORT}"` can be a number.
 void expand_variables(Node& root, const Environment& environment, std::vector<Finding>& problems);
 
 }  // namespace weir::config

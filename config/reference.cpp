@@ -28,7 +28,8 @@ routes:    [ { pool: app } ]
 - **Booleans** are `true` and `false`; `yes`, `no`, `on` are texts. Numbers begin with no zero and stand in no quotes.
 - **Names** of listeners, pools, backends, keys and routes have 1 to 64 of `A-Z a-z 0-9 _ . -`.
 - **Unknown and duplicate keys** are errors; so are anchors, aliases, `<<`, tags, a second document, more than 32 levels, and files above 4 MiB.
-- **Environment variables**: `${NAME}`, or `${NAME:-default}`, in any value; `$$` is a dollar. A variable that is not set is an error unless there is
+- **Environment variables**: `${NAME}`, or `${NAME:-default}`, in any value; `$$` is a dollar. Inside `{ }` and `[ ]` it needs
+  quotes, as in `"${PORT}"`, which may still be a number. A variable that is not set is an error unless there is
   a default (which also stands in for an empty one). What comes in is text and never becomes YAML.
 - **Several files**: `include: [conf.d/*.yaml]` in the main file, relative to it. Maps merge, and a name that is in two files is an error; routes append in
   the order of the files, which is the order of the list, and of their names within a pattern.
@@ -47,7 +48,6 @@ class Writer {
   void section(const std::string& path, const SectionDoc& doc) {
     out_ += fmt::format("\n## {}\n", path.empty() ? "Top level" : "`" + path + "`");
     if (!doc.help.empty()) out_ += "\n" + doc.help + "\n";
-    // `defaults` and the pools share their sections: described once.
     out_ += "\n| key | value | default | meaning |\n|---|---|---|---|\n";
     std::vector<std::string> later;
     for (const auto& key : doc.keys) {
@@ -59,11 +59,10 @@ class Writer {
                           key.required ? "required" : code(key.default_text), cell(key.help));
     }
     if (!later.empty()) out_ += fmt::format("\nNot supported yet: {}.\n", fmt::join(later, ", "));
+    if (path == "defaults") return;  // its sections are those of a pool
     for (const auto& key : doc.keys) {
       if (key.later || !key.type.section) continue;
-      const std::string below = (path.empty() ? "" : path + ".") + key.name + suffix(key.type);
-      if (path == "defaults" || (path.starts_with("defaults"))) continue;
-      section(below, *key.type.section);
+      section((path.empty() ? "" : path + ".") + key.name + suffix(key.type), *key.type.section);
     }
   }
 

@@ -249,14 +249,16 @@ std::string path_template(std::string& text) {
 }
 
 std::string plain_path(std::string& text) {
-  const size_t query = text.find('?');
-  if (std::string problem = path_problem(std::string_view(text).substr(0, query), "*"); !problem.empty())
-    return problem;
-  const auto bad = [](char c) {
-    return is_control(c) || c == ' ' || c == '#' || static_cast<unsigned char>(c) >= 0x80;
-  };
-  if (std::any_of(text.begin(), text.end(), bad))
-    return "a space, # or control character in the query; write it %-encoded";
+  if (!text.starts_with('/')) return fmt::format("{} does not begin with /; write /{}", quote(text), text.substr(0, 60));
+  if (text.starts_with("//")) return "what begins with // is taken for a host; write a single /";
+  if (text.size() > kMaxPathBytes) return "this path is longer than 8 KiB; make it shorter";
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool allowed = c > ' ' && c < 0x7f && std::string_view("#\\\"<>^`{}|").find(c) == std::string_view::npos;
+    if (!allowed) return "a space or another character that can't stand in a URL; write it %-encoded";
+    if (c == '%' && (i + 2 >= text.size() || !is_hex(text[i + 1]) || !is_hex(text[i + 2])))
+      return "a % without two hex digits; write %25 for a percent sign";
+  }
   return {};
 }
 
