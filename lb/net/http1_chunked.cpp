@@ -52,6 +52,7 @@ const char* ChunkDecoder::take_size_line(const char* p, const char* end) {
     if (digits_ == 0) return fail(Cause::bad_framing, "no chunk size", p);
     if (remaining_ > INT64_MAX) return fail(Cause::bad_framing, "chunk size of 2^63 or more", p);
     if (*p != '\r' && *p != ';') return fail(Cause::bad_framing, "byte in a chunk size that is not allowed there", p);
+    if (*p == ';') ++extension_bytes_;
     state_ = *p == '\r' ? State::size_lf : State::extension_name_start;
     return p + 1;
   }
