@@ -2,9 +2,9 @@
 import json
 import shutil
 import subprocess
-import unittest
+import tempfile
 
-from harness import WeirTest, config, echo, fetch, request, response, wait_until
+from harness import Client, WeirTest, config, echo, fetch, response, run_command, wait_until
 
 
 class Admin(WeirTest):
@@ -105,8 +105,6 @@ class Admin(WeirTest):
         self.assertEqual(fetch(address, target="/api/v1/pools").status, 404)
 
     def test_admin_beyond_this_machine_is_refused(self):
-        from harness import run_command
-        import tempfile
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             json.dump({**config(["http://127.0.0.1:1"]), "admin": {"bind": "0.0.0.0:0"}}, file)
             file.flush()
@@ -116,7 +114,6 @@ class Admin(WeirTest):
     def test_slow_and_many_askers_do_not_hurt(self):
         daemon = self.start()
         address = daemon.address("admin")
-        from harness import Client
         idle = [Client(address) for _ in range(20)]
         self.addCleanup(lambda: [c.close() for c in idle])
         for client in idle[:10]:

@@ -2,7 +2,7 @@
 import threading
 import time
 
-from harness import Client, Origin, WeirTest, config, echo, request, response, wait_until
+from harness import Client, WeirTest, config, request, response, wait_until
 
 
 def named(name):

@@ -3,7 +3,7 @@ import signal
 import threading
 import time
 
-from harness import Client, Incomplete, WeirTest, config, echo, load, open_socket, request, response, wait_until
+from harness import Client, Incomplete, WeirTest, config, echo, open_socket, request, response, wait_until
 from test_tunnels import UPGRADE, echo_tunnel
 
 

@@ -1,7 +1,7 @@
 """The tools of these tests themselves: a test that can't fail would be worthless."""
 import unittest
 
-from harness import BlackHole, Client, Incomplete, Origin, ProtocolError, Reader, WeirTest, chunked, echo, fetch, open_socket, request, response, wait_until
+from harness import BlackHole, Client, Incomplete, ProtocolError, Reader, WeirTest, chunked, echo, fetch, open_socket, request, response, wait_until
 
 
 def reader(*pieces):

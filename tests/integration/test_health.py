@@ -1,8 +1,7 @@
 """Which backends serve: active checks, passive ejection, backups, panic; each change is logged with its reason."""
 import threading
-import time
 
-from harness import WeirTest, config, echo, load, request, response, wait_until
+from harness import WeirTest, config, load, request, response, wait_until
 
 FAST = {"type": "http", "path": "/healthz", "interval": "100ms", "timeout": "2s", "fall": 2, "rise": 2}
 
@@ -72,7 +71,7 @@ class Active(WeirTest):
         self.assertFalse([e for e in daemon.events if e.name == "backend_down"])
 
     def test_what_a_check_asks(self):
-        daemon = self.start({"host": "health.example"})
+        self.start({"host": "health.example"})
         wait_until(lambda: self.sick[0].seen)
         seen = self.sick[0].seen[0]
         self.assertEqual((seen.method, seen.all("host")), ("GET", ["health.example"]))

@@ -2,7 +2,7 @@
 import threading
 import time
 
-from harness import BlackHole, Incomplete, WeirTest, chunked, config, echo, request, response, wait_until
+from harness import BlackHole, Incomplete, WeirTest, config, echo, request, response, wait_until
 
 ONCE = {"retry": {"attempts": 0}, "eject": {"enabled": False}}
 

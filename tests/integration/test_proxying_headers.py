@@ -1,10 +1,10 @@
 """What the daemon says about the client and itself, and sockets of every family on both sides."""
+import json
 import os
 import re
-import socket
 import tempfile
 
-from harness import SharedTest, WeirTest, config, echo, request, response
+from harness import SharedTest, WeirTest, config, echo, fetch, request
 
 
 class Fields(SharedTest):
@@ -114,7 +114,6 @@ class Sockets(WeirTest):
         origin = self.origin(echo)
         daemon = self.weir(config([origin], listener={"bind": ["127.0.0.1:0", "[::1]:0"]}))
         self.assertEqual(len(daemon.addresses()), 2)
-        from harness import fetch
         for address in daemon.addresses():
             self.assertEqual(fetch(address).status, 200)
 
@@ -122,7 +121,6 @@ class Sockets(WeirTest):
         origin = self.origin(echo)
         daemon = self.weir(config([origin], listener={"bind": ":0"}))
         port = daemon.address().rpartition(":")[2]
-        from harness import fetch
         self.assertEqual(fetch(f"127.0.0.1:{port}").status, 200)
         self.assertEqual(origin.requests[-1].all("x-real-ip"), ["127.0.0.1"], "IPv4 is written as IPv4")
         self.assertEqual(fetch(f"[::1]:{port}").status, 200)
@@ -143,7 +141,6 @@ class Pages(WeirTest):
                 self.assertEqual(answer.status, 502)
                 self.assertIn(kind, answer.header("content-type"))
                 if kind == "application/":
-                    import json
                     self.assertIn("json", answer.header("content-type"))
                     self.assertEqual(json.loads(answer.text)["status"], 502)
                 else:

@@ -1,5 +1,5 @@
 """Requests and answers go through whole, in every framing that HTTP/1 has, over connections that are kept."""
-from harness import Incomplete, SharedTest, WeirTest, chunked, config, echo, request, response, wait_until
+from harness import SharedTest, WeirTest, chunked, config, echo, request, response, wait_until
 
 
 class KeepAlive(WeirTest):

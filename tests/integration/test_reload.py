@@ -1,10 +1,10 @@
 """SIGHUP: atomic, in-process, without losing a request or a tunnel; a bad file changes nothing and says why."""
 import os
 import re
+import signal
 import threading
-import time
 
-from harness import Client, Incomplete, WeirTest, config, echo, fetch, load, open_socket, request, response, wait_until
+from harness import WeirTest, config, fetch, load, open_socket, request, response, wait_until
 from test_tunnels import UPGRADE, echo_tunnel
 
 
@@ -174,7 +174,7 @@ class Reload(WeirTest):
         origins = [self.origin(lambda m, c: response(200, b"ok"), record=False) for _ in range(4)]
         def shape(i):
             return config({f"b{j}": o.url for j, o in enumerate(origins[: 2 + i % 3])}, workers=2,
-                          routes=[{"match": {"path": f"/r{i}/*"}, "pool": "app"}] * 1 + [{"pool": "app"}],
+                          routes=[{"match": {"path": f"/r{i}/*"}, "pool": "app"}, {"pool": "app"}],
                           pool={"health": {"type": "tcp", "interval": "1s"}})
         daemon = self.weir(shape(0))
         def round_of(numbers):
@@ -189,7 +189,6 @@ class Reload(WeirTest):
         self.assertLess(daemon.rss() - memory, 8 << 20, "memory grows with reloads")
 
     def test_log_rotation(self):
-        import signal
         origin = self.origin()
         daemon = self.weir(config([origin]))
         daemon.get("/before")

@@ -1,5 +1,5 @@
 """Where a message ends: whatever is ambiguous is refused and closes the connection, and no origin sees a byte of it."""
-from harness import Incomplete, Origin, SharedTest, WeirTest, chunked, config, echo, request, response, wait_until
+from harness import Incomplete, SharedTest, WeirTest, chunked, config, echo, request, response, wait_until
 
 
 def post(headers, body=b"", target="/UNIQUE", version=b"1.1"):

@@ -1,5 +1,5 @@
 """The request line, the host and the path: what is refused, and what of it reaches the origin in which form."""
-from harness import Origin, SharedTest, WeirTest, config, echo, request, response
+from harness import SharedTest, WeirTest, config, echo, request
 
 
 class RequestLine(SharedTest):

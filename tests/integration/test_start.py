@@ -1,11 +1,13 @@
 """Starting: what goes wrong is one clear line and exit code 1, or all errors of the configuration and exit code 2."""
 import json
 import os
+import shutil
 import socket
+import subprocess
 import tempfile
 import unittest
 
-from harness import Daemon, WeirTest, binary, config, echo, run_command, wait_until
+from harness import WeirTest, binary, config, echo, run_command
 
 
 class Start(WeirTest):
@@ -103,8 +105,6 @@ class Start(WeirTest):
         self.assert_unprivileged(path, "127.0.0.1:79")
 
     def assert_unprivileged(self, path, piece):
-        import shutil
-        import subprocess
         program = os.path.join(self.folder.name, "weir")
         if not os.path.exists(program):
             shutil.copy(binary(), program)  # the build folder may be closed to others

@@ -1,9 +1,8 @@
 """Bodies flow: at once, with back-pressure both ways, in bounded memory; and clients that go away take their request with them."""
-import socket
 import threading
 import time
 
-from harness import Client, Incomplete, WeirTest, chunked, config, echo, request, response, wait_until
+from harness import Client, WeirTest, chunked, config, echo, request, response, wait_until
 
 PIECE = bytes(range(256)) * 256  # 64 KiB
 

@@ -1,5 +1,6 @@
 """WebSocket and other upgrades: a tunnel after 101, in both directions, until one side ends it."""
 import os
+import threading
 import time
 
 from harness import WeirTest, config, request, response, wait_until
@@ -123,7 +124,6 @@ class Tunnels(WeirTest):
         daemon = self.weir(config([self.origin_]))
         client = self.open(daemon)
         data = os.urandom(1 << 20) * 8
-        import threading
         sender = threading.Thread(target=lambda: (client.sock.sendall(data), client.half_close()), daemon=True)
         sender.start()
         self.assertEqual(client.read_exactly(len(data)), data)
