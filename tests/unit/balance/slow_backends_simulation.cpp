@@ -44,7 +44,7 @@ struct Event {
 
 class Simulation {
  public:
-  Simulation(std::string_view algorithm, double load, uint64_t seed, double slow_until_ms = kRunMs)
+  Simulation(std::string_view algorithm, double load, uint64_t seed, double slow_until_ms = 1e12)
       : slow_until_ms_(slow_until_ms),
         rng_(seed),
         pool_(equal_weights(kBackends)),
