@@ -195,7 +195,8 @@ struct WorkerFamily {
 };
 constexpr WorkerFamily kWorkerFamilies[] = {
     {"weir_connections_accepted_total", "Connections of clients accepted.", &WorkerCells::connections_accepted},
-    {"weir_connections_refused_total", "Connections of clients closed at once because of limits.connections.",
+    {"weir_connections_refused_total",
+     "Connections of clients refused because of limits.connections or a lack of descriptors.",
      &WorkerCells::connections_refused},
     {"weir_connections_shed_total", "Idle connections of clients closed to free memory or places.",
      &WorkerCells::connections_shed},
@@ -294,8 +295,9 @@ void collect_pools(const Inventory& inventory, std::vector<MetricFamily>& famili
     family.move_to(families);
   }
   FamilyWriter backends("weir_pool_backends", "Backends of the pool by their status.", MetricType::Gauge);
-  FamilyWriter latency("weir_pool_duration_seconds",
-                       "Time of requests that went to the pool, waiting and retries included.", MetricType::Histogram);
+  FamilyWriter latency("weir_pool_response_seconds",
+                       "First byte of an attempt sent to the head of its response, over the whole pool.",
+                       MetricType::Histogram);
   for (const auto& pool : inventory.pools) {
     for (const auto status : {BackendStatus::unknown, BackendStatus::up, BackendStatus::down, BackendStatus::ejected}) {
       uint64_t n = 0;

@@ -150,7 +150,7 @@ TEST_CASE("histograms are cumulative, in seconds", "[metrics]") {
   CHECK(value(text, R"(weir_backend_response_seconds_count{pool="app",backend="a"})") == "3");
   CHECK(std::stod(value(text, R"(weir_backend_response_seconds_sum{pool="app",backend="a"})")) == Approx(70.0011));
   CHECK(value(text, R"(weir_request_duration_seconds_bucket{route="www",pool="app",le="0.0025"})") == "1");
-  CHECK(value(text, R"(weir_pool_duration_seconds_count{pool="app"})") == "1");
+  CHECK(value(text, R"(weir_pool_response_seconds_count{pool="app"})") == "1");
 }
 
 TEST_CASE("what to fold follows from the number of series", "[metrics]") {
