@@ -1,0 +1,71 @@
+// One demo backend and the connections to it. Everything runs on one thread.
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "lb/base/endpoint.hpp"
+#include "lb/base/rng.hpp"
+#include "lb/demo_backend.hpp"
+
+namespace weir::demo {
+
+using Protocol = boost::asio::generic::stream_protocol;
+using Socket = Protocol::socket;
+
+/// Kept alive by its coroutines, which may outlive run() until the context is destroyed.
+class Backend : public std::enable_shared_from_this<Backend> {
+ public:
+  /// `on_death` is called when the backend was told to die for good.
+  Backend(boost::asio::io_context& context, const Options& options, std::string name, const Endpoint& where,
+          std::function<void()> on_death);
+  /// Throws std::system_error with a sentence for people.
+  void listen();
+
+  // What it was told, for all its connections.
+  const Options& options;
+  std::string name;
+  std::chrono::milliseconds delay;
+  bool failing = false, unhealthy = false;
+  uint16_t fail_status = 503;
+  uint64_t requests = 0;
+  Rng rng;
+
+  boost::asio::io_context& context() { return context_; }
+  const Endpoint& address() const { return address_; }
+  std::unordered_set<Socket*>& sockets() { return sockets_; }
+
+  /// Resets every connection and stops listening; listens again after `revive_after`, never if that is zero.
+  void die(std::chrono::milliseconds revive_after);
+
+ private:
+  boost::asio::awaitable<void> accept_all(std::shared_ptr<Backend> self);
+  boost::asio::awaitable<void> revive(std::shared_ptr<Backend> self, std::chrono::milliseconds after);
+
+  boost::asio::io_context& context_;
+  Endpoint address_;
+  std::function<void()> on_death_;
+  boost::asio::basic_socket_acceptor<Protocol> acceptor_;
+  std::unordered_set<Socket*> sockets_;
+};
+
+/// Serves one connection until it ends.
+boost::asio::awaitable<void> serve(Socket socket, std::shared_ptr<Backend> backend);
+
+/// "200ms", "2s", "1m", or a bare number of milliseconds; nothing if it is none of these or more than an hour.
+bool parse_duration(std::string_view text, std::chrono::milliseconds& out);
+/// "20%" or "20"; at most 100.
+bool parse_percent(std::string_view text, uint32_t& out);
+/// The value of `name` in a query string, not decoded; empty if it isn't there.
+std::string_view query_value(std::string_view query, std::string_view name);
+
+}  // namespace weir::demo
