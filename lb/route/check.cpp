@@ -1,21 +1,27 @@
 #include "lb/route/check.hpp"
 
-#include <fmt/format.h>
-
 #include "lb/route/router.hpp"
 
 namespace weir::route {
 
-config::LoadResult load_checked(const std::string& path) {
-  config::LoadResult result = config::load_file(path);
-  if (!result.config) return result;
-  for (const DeadRoute& dead : find_dead_routes(*result.config)) {
-    const auto& route = result.config->routes[dead.route];
-    const auto& cover = result.config->routes[dead.covered_by];
-    result.errors.push_back({route.at, fmt::format("route {} can never match: route {} at {}:{} takes all of its requests; put it before that one, or remove it",
-                                                   route.name, cover.name, cover.at.file, cover.at.line)});
+void check_routes(config::LoadResult& result) {
+  if (!result.config) return;
+  const auto& routes = result.config->routes;
+  for (const auto& dead : find_dead_routes(*result.config)) {
+    const auto& route = routes[dead.route];
+    const auto& earlier = routes[dead.covered_by];
+    std::string where = "line " + std::to_string(earlier.at.line);
+    if (earlier.at.file != route.at.file) where = earlier.at.file + ":" + std::to_string(earlier.at.line);
+    result.errors.push_back({route.at, "route " + route.name + " can never match: route " + earlier.name + " (" +
+                                           where +
+                                           ") takes all of its requests; put this one before it, or remove it"});
   }
   if (!result.errors.empty()) result.config.reset();
+}
+
+config::LoadResult load_checked(const std::string& path, const config::Environment& environment) {
+  auto result = config::load_file(path, environment);
+  check_routes(result);
   return result;
 }
 

@@ -1,4 +1,5 @@
-// A configuration as run, reload and check all see it: loaded, validated, and without routes that can never match.
+// Everything that can be said about a configuration without running it: `weir check`, `weir run` and a reload ask here,
+// so that they agree.
 #pragma once
 #include <string>
 
@@ -6,7 +7,10 @@
 
 namespace weir::route {
 
-/// config::load_file(), with each dead route as an error at its place.
-config::LoadResult load_checked(const std::string& path);
+/// config::load_file, and an error for each route that no request can reach; errors stay in the order of the file.
+config::LoadResult load_checked(const std::string& path,
+                                const config::Environment& environment = config::Environment::real());
+/// The same for what was loaded already.
+void check_routes(config::LoadResult& result);
 
 }  // namespace weir::route

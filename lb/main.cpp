@@ -1,0 +1,197 @@
+// The command line. Exit codes: 0 well, 1 it couldn't start (one line on stderr says why), 2 wrong usage or a bad
+// configuration.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "config/suggest.hpp"
+#include "lb/cli_check.hpp"
+#include "lb/daemon.hpp"
+#include "lb/demo_backend.hpp"
+#include "lb/demo_session.hpp"
+
+namespace {
+
+constexpr const char* kDefaultFile = "/etc/weir/weir.yaml";
+
+constexpr const char* kFooter = R"(
+A first look, in two terminals:
+  weir demo-backend --bind 127.0.0.1:9001 --bind 127.0.0.1:9002
+  weir run weir.yaml      # with these three lines in it:
+      listeners: { web: { bind: "127.0.0.1:8080" } }
+      pools:     { app: { backends: { a: "http://127.0.0.1:9001", b: "http://127.0.0.1:9002" } } }
+      routes:    [ { pool: app } ]
+
+Every day:
+  weir check && systemctl reload weir    # look before you reload
+  kill -HUP PID                          # reload: a bad file changes nothing and says why
+  kill -TERM PID                         # finish what is in flight, then end
+  kill -USR1 PID                         # open the access log again, after rotating it
+
+Exit codes: 0 well; 1 it could not start (port in use, no such file, no permission); 2 wrong usage or a bad configuration.
+"weir COMMAND --help" says more about a command.)";
+
+struct Words {
+  std::string file = kDefaultFile;
+  std::string delay = "0ms", fail = "0%";
+  weir::demo::Options demo;
+};
+
+void add_file(CLI::App* command, Words& words) {
+  command->add_option("FILE", words.file, "the configuration")->default_str(kDefaultFile);
+}
+
+void add_run(CLI::App& app, Words& words) {
+  auto* run = app.add_subcommand("run", "Serve, in the foreground, until SIGTERM or SIGINT");
+  add_file(run, words);
+  run->footer(R"(
+Events go to stderr, the access log where the configuration says.
+  SIGHUP   reloads the configuration; connections and WebSockets live on, a bad file changes nothing
+  SIGTERM  drains: what is in flight is finished (at most drain_timeout); a second one ends at once
+  SIGUSR1  opens the access log again
+
+Examples:
+  weir run                       # /etc/weir/weir.yaml
+  weir run ./weir.yaml
+  PORT=8080 weir run weir.yaml   # with bind: "127.0.0.1:${PORT}" in the file)");
+}
+
+void add_check(CLI::App& app, Words& words) {
+  auto* check =
+      app.add_subcommand("check", "Say whether a configuration is good, and everything that is wrong with it");
+  add_file(check, words);
+  check->footer(R"(
+Nothing is started, no connection is made. All errors are listed at once as FILE:LINE:COLUMN: what is wrong; what to
+write instead. Routes that no request can ever reach are errors. `weir run` and a reload apply the same rules.
+Exit code: 0 good (warnings may be listed), 2 bad, 1 the file can't be read.
+
+Examples:
+  weir check
+  weir check ./weir.yaml && kill -HUP "$(pidof weir)") ");
+}
+
+void add_schema(CLI::App& app) {
+  app.add_subcommand("schema", "Print the JSON schema of the configuration, for editors")->footer(R"(
+Examples:
+  weir schema > ~/.config/weir.schema.json
+  # then, as the first line of a configuration (VS Code, Neovim, … with yaml-language-server):
+  # yaml-language-server: $schema=/home/me/.config/weir.schema.json)");
+}
+
+void add_demo_backend(CLI::App& app, Words& words) {
+  auto* demo =
+      app.add_subcommand("demo-backend", "A small HTTP server to try things on: slow, failing or dying on demand");
+  demo->add_option("-b,--bind", words.demo.binds, "where to listen; repeat it for several backends in one process")
+      ->type_name("ADDRESS")
+      ->default_str("127.0.0.1:9001");
+  demo->add_option("-n,--name", words.demo.names, "its name in the answers; repeat it, one for each --bind")
+      ->type_name("NAME");
+  demo->add_option("--delay", words.delay, "wait so long before each answer, like 200ms")->type_name("TIME");
+  demo->add_option("--fail", words.fail, "answer 503 to this share of the requests, like 20%")->type_name("SHARE");
+  demo->add_option("--status", words.demo.status, "the status of ordinary answers")
+      ->type_name("STATUS")
+      ->default_str("200")
+      ->check(CLI::Range(200, 599));
+  demo->add_flag("-v,--verbose", words.demo.verbose, "log each request");
+  demo->footer(std::string("\n") + weir::demo::kHelp + R"(
+
+Examples:
+  weir demo-backend --bind 127.0.0.1:9001 --name a
+  weir demo-backend --bind 127.0.0.1:9001 --bind 127.0.0.1:9002 --delay 200ms --fail 20%
+  curl -X POST '127.0.0.1:9001/-/die?for=10s'    # and look at Weir's metrics)");
+}
+
+int run_demo_backend(Words& words) {
+  if (!weir::demo::parse_duration(words.delay, words.demo.delay)) {
+    fmt::print(stderr, "weir: --delay {}: not a time; write one like 200ms or 2s (at most 1h)\n", words.delay);
+    return 2;
+  }
+  if (!weir::demo::parse_percent(words.fail, words.demo.fail_percent)) {
+    fmt::print(stderr, "weir: --fail {}: not a share; write one like 20%\n", words.fail);
+    return 2;
+  }
+  if (words.demo.names.size() > words.demo.binds.size()) {
+    fmt::print(stderr, "weir: {} names for {} addresses; give each --name its --bind\n", words.demo.names.size(),
+               words.demo.binds.size());
+    return 2;
+  }
+  return weir::demo::run(words.demo);
+}
+
+int version() {
+  fmt::print("weir {}\n", WEIR_VERSION);
+  return 0;
+}
+
+/// A first word that is no command: what was meant?
+bool explain_unknown_command(const CLI::App& app, const std::string& word) {
+  if (word.empty() || word[0] == '-') return false;
+  std::vector<std::string> names;
+  for (const auto* command : app.get_subcommands({})) names.push_back(command->get_name());
+  for (const auto& name : names)
+    if (name == word) return false;
+  if (::access(word.c_str(), F_OK) == 0) {
+    fmt::print(stderr, "weir: {} is a file; did you mean \"weir run {}\" or \"weir check {}\"?\n", word, word, word);
+  } else {
+    fmt::print(stderr, "weir: there is no command \"{}\"; {}\n", word,
+               weir::config::suggest(word, names, "the commands are"));
+  }
+  return true;
+}
+
+int dispatch(int argc, char** argv) {
+  CLI::App app("Weir, a reverse-proxy load balancer.", "weir");
+  Words words;
+  app.set_help_flag("-h,--help", "show this help");
+  app.set_version_flag("-V,--version", std::string("weir ") + WEIR_VERSION, "show the version");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  add_run(app, words);
+  add_check(app, words);
+  add_schema(app);
+  add_demo_backend(app, words);
+  app.add_subcommand("version", "Show the version");
+  if (argc == 1) {
+    fmt::print(stderr, "{}", app.help());
+    return 2;
+  }
+  if (explain_unknown_command(app, argv[1])) return 2;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // help or version was asked for
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    const auto chosen = app.get_subcommands();
+    fmt::print(stderr, "weir: {}; see \"weir {}--help\"\n", error.what(),
+               chosen.empty() ? "" : chosen.front()->get_name() + " ");
+    return 2;
+  }
+  const auto name = app.get_subcommands().front()->get_name();
+  if (name == "run") return weir::run_daemon({words.file});
+  if (name == "check") return weir::cli::check(words.file);
+  if (name == "schema") return weir::cli::schema();
+  if (name == "demo-backend") return run_demo_backend(words);
+  return version();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const int code = dispatch(argc, argv);
+    // `weir schema > /dev/full` and its like are not a success.
+    if (std::fflush(stdout) != 0 && code == 0) {
+      fmt::print(stderr, "weir: can't write to standard output\n");
+      return 1;
+    }
+    return code;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "weir: {}\n", error.what());
+    return 1;
+  }
+}
