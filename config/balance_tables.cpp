@@ -74,6 +74,11 @@ std::optional<KeySpec> read_key(Reader& in, const Node& node, bool inside) {
     return std::nullopt;
   }
   const Entry& entry = node.entries[0];
+  const auto names = extractor_names(inside);
+  if (std::find(names.begin(), names.end(), entry.key) == names.end()) {
+    report_unknown_key(in, entry, names);
+    return std::nullopt;
+  }
   Trail::Step step(in.trail, entry.key);
   if (!inside && entry.key == "first_of")
     return expect_value(in, entry) ? read_first_of(in, entry.value) : std::nullopt;
@@ -90,7 +95,6 @@ std::optional<KeySpec> read_key(Reader& in, const Node& node, bool inside) {
     text("a name", extractor.rule)->read(in, entry.value, key.name);
     return key;
   }
-  report_unknown_key(in, entry, extractor_names(inside));
   return std::nullopt;
 }
 

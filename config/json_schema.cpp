@@ -1,6 +1,8 @@
 // The JSON schema, from the same tables that read the file.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "config/load.hpp"
 #include "config/tables.hpp"
 #include "config/types.hpp"
@@ -29,12 +31,25 @@ std::string schema_of(const TypeDoc& type) {
   return section;
 }
 
+/// A default, written in YAML, as JSON.
+std::string json_of(const std::string& text) {
+  if (text == "true" || text == "false" || text.find_first_not_of("0123456789") == std::string::npos) return text;
+  if (!text.starts_with('[') || !text.ends_with(']')) return json_quote(text);
+  std::string list;
+  for (size_t start = 1; start < text.size();) {
+    const size_t end = std::min(text.find(", ", start), text.size() - 1);
+    list += (list.empty() ? "" : ",") + json_of(text.substr(start, end - start));
+    start = end + 2;
+  }
+  return "[" + list + "]";
+}
+
 std::string schema_of(const KeyDoc& key) {
   if (key.later) return R"({"not":{},"description":"Not supported yet."})";
   std::string json = schema_of(key.type);
   json.pop_back();
   json += fmt::format(R"(,"description":{})", json_quote(key.help));
-  if (!key.default_text.empty()) json += fmt::format(R"(,"default":{})", json_quote(key.default_text));
+  if (!key.default_text.empty()) json += fmt::format(R"(,"default":{})", json_of(key.default_text));
   return json + "}";
 }
 

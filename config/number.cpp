@@ -80,9 +80,10 @@ std::optional<uint64_t> Number::parse(std::string_view text, std::string& proble
   };
   const std::string shown(text.substr(0, 40));
   if (digits == 0) {
-    if (text.starts_with('-')) return fail(fmt::format("{} is negative; write {}", shown, example()));
+    const std::string instead = unit_ == Unit::none ? range() : example();
+    if (text.starts_with('-')) return fail(fmt::format("{} is negative; write {}", shown, instead));
     return fail(fmt::format("{} is not {}; write {}", shown.empty() ? "an empty text" : shown,
-                            unit_ == Unit::none ? "a number" : "a number with a unit", example()));
+                            unit_ == Unit::none ? "a number" : "a number with a unit", instead));
   }
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);

@@ -203,7 +203,8 @@ TypeOf<Retry> retry_section() {
       R"({"anyOf":[{"enum":["connect","reset","timeout"]},{"type":"integer","minimum":400,"maximum":599}]})";
   const TypeDoc when = list_doc({.text = "`connect`, `reset`, `timeout`, status", .json = word}, true);
   return Section<Retry>(
-             "retry", "Tries another backend where no request can take effect twice by it. `retry: false` switches it off.",
+             "retry",
+             "Tries another backend where no request can take effect twice by it. `retry: false` switches it off.",
              {custom<Retry>("when", when, read_when, show_when, "What is retried; statuses only if they are named."),
               key("attempts", &Retry::attempts, count(0, 10), "Other backends that are tried after the first."),
               key("budget", &Retry::budget_percent, percent(0, 100),
@@ -294,7 +295,10 @@ void check_pool(Reader& in, const Node& node, Pool& pool) {
 }  // namespace
 
 TypeOf<Pool> defaults_section() {
-  return Section<Pool>("defaults", "What every pool has unless it says otherwise, key by key. The sections are those of a pool, below.", policy_keys())
+  return Section<Pool>(
+             "defaults",
+             "What every pool has unless it says otherwise, key by key. The sections are those of a pool, below.",
+             policy_keys())
       .example("{ balance: least_connections }");
 }
 

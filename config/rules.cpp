@@ -249,7 +249,8 @@ std::string path_template(std::string& text) {
 }
 
 std::string plain_path(std::string& text) {
-  if (!text.starts_with('/')) return fmt::format("{} does not begin with /; write /{}", quote(text), text.substr(0, 60));
+  if (!text.starts_with('/'))
+    return fmt::format("{} does not begin with /; write /{}", quote(text), text.substr(0, 60));
   if (text.starts_with("//")) return "what begins with // is taken for a host; write a single /";
   if (text.size() > kMaxPathBytes) return "this path is longer than 8 KiB; make it shorter";
   for (size_t i = 0; i < text.size(); ++i) {

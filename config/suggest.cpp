@@ -29,7 +29,7 @@ size_t edit_distance(std::string_view a, std::string_view b, size_t limit) {
 std::string nearest(std::string_view word, const std::vector<std::string>& words) {
   if (word.empty() || word.size() > 64) return {};
   std::string best;
-  size_t best_distance = std::max<size_t>(1, std::min<size_t>(3, word.size() / 3)) + 1;
+  size_t best_distance = (word.size() < 4 ? 1 : word.size() < 9 ? 2 : 3) + size_t{1};
   for (size_t i = 0; i < words.size() && i < 2000; ++i) {
     const size_t distance = edit_distance(word, words[i], best_distance - 1);
     if (distance >= best_distance || distance >= words[i].size()) continue;

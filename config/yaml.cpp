@@ -177,11 +177,12 @@ class TreeBuilder final : public YAML::EventHandler {
 std::string explain(const std::string& message) {
   static const std::pair<const char*, const char*> known[] = {
       {"illegal map value", "a `:` where none can stand; check the indentation, or put the text in quotes"},
-      {"illegal tab when looking for indentation", "a tab in the indentation; use spaces"},
       {"end of map not found", "the map does not go on or end here; check the indentation and write `key: value`"},
-      {"end of map flow not found", "a } or a comma is missing; close the { or separate its entries, and put ${NAME} in quotes"},
+      {"end of map flow not found",
+       "a } or a comma is missing; close the { or separate its entries, and put ${NAME} in quotes"},
       {"end of sequence not found", "the list does not go on or end here; check the indentation of `- `"},
-      {"end of sequence flow not found", "a ] or a comma is missing; close the [ or separate its elements, and put ${NAME} in quotes"},
+      {"end of sequence flow not found",
+       "a ] or a comma is missing; close the [ or separate its elements, and put ${NAME} in quotes"},
       {"illegal EOF in scalar", "a quote is opened and never closed; close it"},
       {"unknown token", "this character can't stand here without quotes; put the text in quotes"},
       {"illegal flow end", "a closing bracket without its opening one; remove it"},
@@ -210,6 +211,26 @@ size_t find_bad_byte(std::string_view text) {
     i += length;
   }
   return std::string_view::npos;
+}
+
+/// Where a tab stands in the indentation of a line (counted from 0), which is behind most of yaml-cpp's complaints
+/// about such a line.
+std::optional<int> tab_in_indentation(std::string_view text, int line) {
+  for (; line > 0; --line) {
+    const size_t end = text.find('\n');
+    if (end == std::string_view::npos) return std::nullopt;
+    text.remove_prefix(end + 1);
+  }
+  const size_t tab = std::min(text.find_first_not_of(' '), text.size());
+  if (tab == text.size() || text[tab] != '\t') return std::nullopt;
+  return static_cast<int>(tab);
+}
+
+Finding finding_of(const YAML::Exception& error, std::string_view text, int file) {
+  if (error.mark.is_null()) return {{file, 1, 1}, explain(error.msg)};
+  if (const auto tab = tab_in_indentation(text, error.mark.line))
+    return {{file, error.mark.line + 1, *tab + 1}, "a tab in the indentation; use spaces"};
+  return {{file, error.mark.line + 1, error.mark.column + 1}, explain(error.msg)};
 }
 
 Place place_of_offset(std::string_view text, size_t offset, int file) {
@@ -242,9 +263,7 @@ std::optional<Node> parse_yaml(std::string_view text, int file, std::vector<Find
   } catch (const Abort& abort) {
     problems.push_back(abort.finding);
   } catch (const YAML::Exception& error) {
-    const bool nowhere = error.mark.is_null();
-    problems.push_back(
-        {nowhere ? Place{file, 1, 1} : Place{file, error.mark.line + 1, error.mark.column + 1}, explain(error.msg)});
+    problems.push_back(finding_of(error, text, file));
   }
   return std::nullopt;
 }

@@ -81,7 +81,7 @@ TEST_CASE("the smallest file loads with all defaults") {
   CHECK(app.backends[0].authority == "127.0.0.1:9001");
   CHECK(app.backends[1].address.port() == 9002);
   CHECK(app.backends[1].at.line == 2);
-  CHECK(app.backends[1].at.column == 57);
+  CHECK(app.backends[1].at.column == 61);
   REQUIRE(config.routes.size() == 1);
   CHECK(config.routes[0].pool == "app");
   CHECK(config.routes[0].name == "default");
@@ -143,8 +143,9 @@ TEST_CASE("the full file: pools") {
   CHECK(app.balance.bound_percent == 125);
   CHECK(app.balance.bound_floor == 4);
   CHECK(app.timeout.connect == 1s);
-  CHECK(app.timeout.response == 30s);
-  CHECK(app.timeout.keep_alive == 3s);
+  CHECK(app.timeout.response == 31s);
+  CHECK(app.timeout.keep_alive == 2s);
+  CHECK(app.timeout.idle == 0s);
   CHECK(app.health.type == Health::Type::http);
   CHECK(app.health.path == "/ready?deep=1");
   CHECK(app.health.expect_status == std::vector<StatusRange>{{200, 204}, {301, 301}});
@@ -214,7 +215,9 @@ TEST_CASE("the full file: routes") {
 }
 
 TEST_CASE("routes without a name get labels of their own") {
-  const Config config = good(replaced(kMinimal, "{ pool: app } ]", R"({ match: { path: /a, method: GET }, pool: app }, { match: { path: /a }, pool: app },
+  const Config config =
+      good(replaced(kMinimal, "{ pool: app } ]",
+                    R"({ match: { path: /a, method: GET }, pool: app }, { match: { path: /a }, pool: app },
     { name: "a.example.com", match: { path: /b }, pool: app }, { match: { host: a.example.com }, pool: app }, { match: { path: /a, method: PUT }, pool: app }, { pool: app } ])"));
   std::vector<std::string> names;
   for (const auto& route : config.routes) names.push_back(route.name);
