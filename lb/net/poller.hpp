@@ -17,12 +17,12 @@ namespace weir::net {
 /// Something with a descriptor in the poller. Events are edges: what on_events leaves unread raises no second event (use Poller::again).
 class Pollable {
  public:
+  virtual ~Pollable() = default;
   virtual void on_events(uint32_t events) = 0;
 
  protected:
   friend class Poller;
   Pollable() = default;
-  ~Pollable() = default;
   bool queued_again_ = false;
   bool retired_ = false;  // set by Poller::retire: events still in the current batch are dropped
 };

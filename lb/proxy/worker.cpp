@@ -90,19 +90,21 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
         closing_acceptors_.push_back(std::move(acceptor));
       }
   std::erase(acceptors_, nullptr);
-  for (auto& [name, info] : listeners_) info->index = ~uint32_t{0};
+  for (auto& [key, info] : listeners_) info->index = ~uint32_t{0};  // connections of a removed listener match no route that names one
   const auto& configured = runtime->config().listeners;
-  for (uint32_t i = 0; i < configured.size(); ++i) {
-    auto& info = listeners_[configured[i].name];
-    if (!info) info = std::make_shared<ListenerInfo>();
-    info->name = configured[i].name;
-    info->index = i;
-    info->header_timeout = configured[i].header_timeout;
-    info->keep_alive_timeout = configured[i].keep_alive_timeout;
-    info->send_stall = configured[i].send_stall;
-  }
+  const auto key_of = [](const std::string& name, const Endpoint& bind) { return name + ' ' + bind.to_string(); };
+  for (uint32_t i = 0; i < configured.size(); ++i)
+    for (const auto& bind : configured[i].binds) {
+      auto& info = listeners_[key_of(configured[i].name, bind)];
+      if (!info) info = std::make_shared<ListenerInfo>();
+      info->name = configured[i].name;
+      info->index = i;
+      info->header_timeout = configured[i].header_timeout;
+      info->keep_alive_timeout = configured[i].keep_alive_timeout;
+      info->send_stall = configured[i].send_stall;
+    }
   for (auto& listener : added) {
-    auto info = listeners_[listener.name];
+    auto info = listeners_[key_of(listener.name, listener.configured)];
     info->port = listener.address.port();
     acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd)));
   }

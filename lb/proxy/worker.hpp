@@ -153,7 +153,7 @@ class Worker {
   boost::asio::steady_timer tick_timer_;
   std::thread thread_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_;
-  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;
+  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by name and address
   std::vector<std::unique_ptr<WorkerRuntime>> runtimes_;
   std::unordered_map<BackendState*, std::unique_ptr<UpstreamSet>> upstreams_;
   DownstreamConnection* downstream_ = nullptr;  // intrusive list of all, the newest first
