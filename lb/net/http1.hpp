@@ -52,7 +52,7 @@ enum class FieldId : uint8_t {
 };
 inline constexpr size_t kFieldIds = static_cast<size_t>(FieldId::x_request_id) + 1;
 
-/// The id of a field name, in any case. The name must be a token (RFC 9110 §5.6.2).
+/// The id of a field name, in any case.
 FieldId field_id(std::string_view name);
 
 /// Offsets, not pointers: a head may be moved.

@@ -17,6 +17,7 @@ enum class ChunkDecoder::State : uint8_t {
   extension_value_start,
   extension_token,
   extension_quoted,
+  extension_quoted_end,
   extension_escape,
   extension_after_value,  // = BWS value BWS
   size_lf,
@@ -90,20 +91,22 @@ const char* ChunkDecoder::take_extension(const char* p, const char* end) {
         if (is_token_byte(c)) next = State::extension_token;
         break;
       case State::extension_token:
-        if (is_token_byte(c)) next = state_;
+      case State::extension_quoted_end:
+        if (is_token_byte(c) && state_ == State::extension_token) next = state_;
         if (is_blank(c)) next = State::extension_after_value;
         if (ends_element) next = c == ';' ? State::extension_name_start : State::size_lf;
         break;
       case State::extension_quoted:
-        if (is_value_byte(c))
-          next = c == '"' ? State::extension_after_value : c == '\\' ? State::extension_escape : state_;
+        if (is_value_byte(c)) next = state_;
+        if (c == '\\') next = State::extension_escape;
+        if (c == '"') next = State::extension_quoted_end;
         break;
       case State::extension_escape:
         if (is_value_byte(c)) next = State::extension_quoted;
         break;
-      default:  // extension_after_value
+      default:  // extension_after_value: blanks are for another extension alone
         if (is_blank(c)) next = state_;
-        if (ends_element) next = c == ';' ? State::extension_name_start : State::size_lf;
+        if (c == ';') next = State::extension_name_start;
         break;
     }
     if (next == State::failed) return fail(Cause::bad_framing, kBad, p);

@@ -80,44 +80,44 @@ consteval std::array<uint8_t, kSlots> fill_slots() {
 }
 constexpr std::array<uint8_t, kSlots> kSlotIds = fill_slots();
 
-struct PaddedName {
+struct KnownName {
   char bytes[24];
+  char fold[24];  // 0x20 where the name has a letter: with it set, both cases of the letter and nothing else are equal
+                  // to it
   uint8_t length;
 };
-consteval std::array<PaddedName, kFieldIds> pad_names() {
-  std::array<PaddedName, kFieldIds> table{};
+consteval std::array<KnownName, kFieldIds> known_names() {
+  std::array<KnownName, kFieldIds> table{};
   for (size_t i = 0; i < kFieldIds; ++i) {
-    std::copy(kNames[i].begin(), kNames[i].end(), table[i].bytes);
     table[i].length = static_cast<uint8_t>(kNames[i].size());
+    for (size_t at = 0; at < kNames[i].size(); ++at) {
+      table[i].bytes[at] = kNames[i][at];
+      table[i].fold[at] = kNames[i][at] >= 'a' ? 0x20 : 0;
+    }
   }
   return table;
 }
-constexpr std::array<PaddedName, kFieldIds> kPadded = pad_names();
+constexpr std::array<KnownName, kFieldIds> kKnown = known_names();
 
 template <class Word>
-bool words_equal(const char* name, const char* known, Word mask) {
-  Word a, b;
-  std::memcpy(&a, name, sizeof a);
-  std::memcpy(&b, known, sizeof b);
-  return (a | mask) == b;
+bool words_equal(const char* name, const KnownName& known, size_t at) {
+  Word given, folded, expected;
+  std::memcpy(&given, name + at, sizeof given);
+  std::memcpy(&folded, known.fold + at, sizeof folded);
+  std::memcpy(&expected, known.bytes + at, sizeof expected);
+  return (given | folded) == expected;
 }
 
-// `known` is in lower case and every byte of it has bit 0x20, so that `| 0x20` folds exactly the letters (and makes a
-// CR equal to "-", but no token has one). Overlapping words cover any length.
-bool equals_known(const char* name, const char* known, size_t length) {
-  constexpr uint64_t kFold8 = 0x2020202020202020;
-  constexpr uint32_t kFold4 = 0x20202020;
-  constexpr uint16_t kFold2 = 0x2020;
+// Overlapping words cover any length.
+bool equals_known(const char* name, const KnownName& known) {
+  const size_t length = known.length;
   if (length >= 8) {
-    for (size_t i = 0; i + 8 < length; i += 8)
-      if (!words_equal<uint64_t>(name + i, known + i, kFold8)) return false;
-    return words_equal<uint64_t>(name + length - 8, known + length - 8, kFold8);
+    for (size_t at = 0; at + 8 < length; at += 8)
+      if (!words_equal<uint64_t>(name, known, at)) return false;
+    return words_equal<uint64_t>(name, known, length - 8);
   }
-  if (length >= 4)
-    return words_equal<uint32_t>(name, known, kFold4) &&
-           words_equal<uint32_t>(name + length - 4, known + length - 4, kFold4);
-  return words_equal<uint16_t>(name, known, kFold2) &&
-         words_equal<uint16_t>(name + length - 2, known + length - 2, kFold2);
+  if (length >= 4) return words_equal<uint32_t>(name, known, 0) && words_equal<uint32_t>(name, known, length - 4);
+  return words_equal<uint16_t>(name, known, 0) && words_equal<uint16_t>(name, known, length - 2);
 }
 
 }  // namespace
@@ -125,8 +125,8 @@ bool equals_known(const char* name, const char* known, size_t length) {
 FieldId field_id(std::string_view name) {
   if (name.size() < kShortest || name.size() > kLongest) return FieldId::other;
   const uint8_t candidate = kSlotIds[slot(kMultiplier, name)];
-  const PaddedName& known = kPadded[candidate];
-  if (known.length != name.size() || !equals_known(name.data(), known.bytes, name.size())) return FieldId::other;
+  const KnownName& known = kKnown[candidate];
+  if (known.length != name.size() || !equals_known(name.data(), known)) return FieldId::other;
   return static_cast<FieldId>(candidate);
 }
 
@@ -216,6 +216,7 @@ LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields) {
 
   const char* const name = p;
   uint8_t classes = 0;
+  p = skip_plain(cursor.begin, p, end);
   for (; p < end && is_token_byte(*p); ++p) classes |= byte_class(*p);
   if (p - name > UINT16_MAX) return {Line::too_large, 0, "header name longer than 64 KiB"};
   const char* const name_end = p;
@@ -223,7 +224,7 @@ LineResult take_field_line(Cursor& cursor, Head& head, uint32_t max_fields) {
   if (*p != ':' || p == name) return bad_name(name, p);
   for (++p; p < end && is_blank(*p);) ++p;
   const char* const value = p;
-  p = scan_value(p, end);
+  p = scan_value(cursor.begin, p, end);
   if (p == end) return kNeedMore;
   if (*p != '\r') return bad_value(*p);
   if (p + 1 == end) return kNeedMore;

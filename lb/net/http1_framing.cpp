@@ -68,6 +68,11 @@ ConnectionOptions apply_connection(Head& head) {
   for (uint32_t i = 0; i < head.field_count; ++i) {
     if (head.fields[i].id != FieldId::connection) continue;
     std::string_view list = head.value(head.fields[i]);
+    if (field_id(list) == FieldId::keep_alive &&
+        !head.has(FieldId::keep_alive)) {  // what most clients and servers send
+      options.keep_alive = true;
+      continue;
+    }
     while (!list.empty()) {
       const size_t comma = std::min(list.find(','), list.size());
       const std::string_view option = trim(list.substr(0, comma));
@@ -110,7 +115,7 @@ bool valid_ipv6(std::string_view address) {
 
 }  // namespace
 
-bool valid_authority(std::string_view authority, const char*& detail) {
+bool valid_authority(const char* begin, std::string_view authority, const char*& detail) {
   const char* p = authority.data();
   const char* const end = p + authority.size();
   if (authority.starts_with('[')) {
@@ -121,7 +126,7 @@ bool valid_authority(std::string_view authority, const char*& detail) {
     }
     p += close + 1;
   } else {
-    for (; p < end; ++p) {
+    for (p = skip_plain(begin, p, end); p < end; ++p) {
       if (byte_class(*p) & kRegName) continue;
       if (*p != '%' || end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0) break;
       p += 2;

@@ -50,7 +50,8 @@ ConnectionOptions apply_connection(Head& head);
 /// Marks all fields whose id is in the set with drop.
 void drop_fields(Head& head, uint64_t ids);
 
-/// RFC 3986 §3.2.2 without userinfo: reg-name, IPv4 or [IPv6], and an optional port (B3). Never empty.
-bool valid_authority(std::string_view authority, const char*& detail);
+/// RFC 3986 §3.2.2 without userinfo: reg-name, IPv4 or [IPv6], and an optional port (B3). Never empty. `begin`: the
+/// start of the head that it stands in.
+bool valid_authority(const char* begin, std::string_view authority, const char*& detail);
 
 }  // namespace weir::http1::detail

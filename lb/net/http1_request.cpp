@@ -33,7 +33,8 @@ Method method_of(std::string_view name) {
 }
 
 ParseResult take_method(Cursor& cursor, RequestHead& head) {
-  const char* p = scan_token(cursor.at, cursor.end);
+  const char* p = cursor.at;
+  while (p < cursor.end && is_token_byte(*p)) ++p;
   const auto length = static_cast<uint32_t>(p - cursor.at);
   head.method_offset = cursor.offset(cursor.at);
   head.method_length = std::min(length, kMaxMethod);
@@ -50,7 +51,7 @@ ParseResult take_method(Cursor& cursor, RequestHead& head) {
 }
 
 ParseResult take_target(Cursor& cursor, uint32_t limit, RequestHead& head) {
-  const char* p = scan_target(cursor.at, cursor.end);
+  const char* p = scan_target(cursor.begin, cursor.at, cursor.end);
   const auto length = static_cast<uint32_t>(p - cursor.at);
   head.target = cursor.offset(cursor.at);
   head.target_length = std::min(length, limit);
@@ -110,7 +111,7 @@ ParseResult split_absolute(const RequestRules& rules, RequestHead& head) {
   const std::string_view rest = target.substr(start);
   const std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
   const char* detail = "";
-  if (!valid_authority(authority, detail)) return bad_request(detail);
+  if (!valid_authority(head.base, authority, detail)) return bad_request(detail);
   head.absolute_form = true;
   head.host_offset = head.target + static_cast<uint32_t>(start);
   head.host_length = static_cast<uint32_t>(authority.size());
@@ -132,7 +133,7 @@ ParseResult split_target(const RequestRules& rules, RequestHead& head) {
 ParseResult check_host(const Field& field, bool seen_before, RequestHead& head) {
   if (seen_before) return bad_request("more than one Host");
   const char* detail = "";
-  if (!valid_authority(head.value(field), detail)) return bad_request(detail);
+  if (!valid_authority(head.base, head.value(field), detail)) return bad_request(detail);
   if (head.absolute_form) return kDone;
   head.host_offset = field.value;
   head.host_length = field.value_length;

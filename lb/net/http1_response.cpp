@@ -39,7 +39,7 @@ ParseResult take_status_line(Cursor& cursor, ResponseHead& head) {
   if (p == cursor.end) return kNeedMore;
   if (*p != ' ' && *p != '\r') return refuse("the status is not of 3 digits");
   const char* reason = *p == ' ' ? p + 1 : p;
-  p = scan_value(reason, cursor.end);
+  p = scan_value(cursor.begin, reason, cursor.end);
   if (p == cursor.end) return kNeedMore;
   if (*p != '\r') return refuse("control byte or bare LF in the status line");
   if (p + 1 == cursor.end) return kNeedMore;

@@ -1,4 +1,4 @@
-// Private to lb/net/http1_*.cpp: byte classes and the scanners over them. None reads a byte outside [p, end).
+// Private to lb/net/http1_*.cpp: byte classes and the scanners over them.
 #pragma once
 #include <array>
 #include <bit>
@@ -66,37 +66,59 @@ inline bool is_target_byte(char c) {
   return u > 0x20 && u < 0x7f && u != '#';
 }
 
-/// The first byte that is not a token byte.
-inline const char* scan_token(const char* p, const char* end) {
-  while (p < end && is_token_byte(*p)) ++p;
+#ifdef __SSE2__
+/// The first byte of [p, end) for which `stop`, which looks at 16 bytes at once, sets its bit. A last piece of fewer
+/// bytes is read together with those before it: at least 16 bytes before `end` must be readable.
+template <class Stop>
+inline const char* scan_blocks(const char* p, const char* end, Stop stop) {
+  auto load = [](const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
+  for (; end - p >= 16; p += 16)
+    if (const auto mask = static_cast<unsigned>(_mm_movemask_epi8(stop(load(p))))) return p + std::countr_zero(mask);
+  if (p == end) return end;
+  const auto mask = static_cast<unsigned>(_mm_movemask_epi8(stop(load(end - 16)))) >> (16 - (end - p));
+  return mask ? p + std::countr_zero(mask) : end;
+}
+inline __m128i in_range(__m128i bytes, char first, char last) {
+  const __m128i from_first = _mm_sub_epi8(bytes, _mm_set1_epi8(first));
+  return _mm_cmpeq_epi8(_mm_min_epu8(from_first, _mm_set1_epi8(static_cast<char>(last - first))), from_first);
+}
+#endif
+
+/// Skips letters, digits, "-" and ".", which nearly all names and hosts are made of, as far as it can do so quickly;
+/// the caller goes on byte by byte. Here and below `begin` is the start of the readable memory before p.
+inline const char* skip_plain([[maybe_unused]] const char* begin, const char* p, [[maybe_unused]] const char* end) {
+#ifdef __SSE2__
+  if (end - begin >= 16) [[likely]]
+    return scan_blocks(p, end, [](__m128i bytes) {
+      const __m128i letters = in_range(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+      const __m128i others = _mm_or_si128(in_range(bytes, '0', '9'), in_range(bytes, '-', '.'));
+      return _mm_cmpeq_epi8(_mm_or_si128(letters, others), _mm_setzero_si128());
+    });
+#endif
   return p;
 }
 
 /// The first byte that may not stand in a field value or a reason phrase.
-inline const char* scan_value(const char* p, const char* end) {
+inline const char* scan_value([[maybe_unused]] const char* begin, const char* p, const char* end) {
 #ifdef __SSE2__
-  const __m128i controls = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
-  for (; end - p >= 16; p += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, controls), bytes);
-    const __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), low), _mm_cmpeq_epi8(bytes, del));
-    if (const int mask = _mm_movemask_epi8(bad)) return p + std::countr_zero(static_cast<unsigned>(mask));
-  }
+  if (end - begin >= 16) [[likely]]
+    return scan_blocks(p, end, [](__m128i bytes) {
+      const __m128i low = in_range(bytes, 0, 0x1f), tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+      return _mm_or_si128(_mm_andnot_si128(tab, low), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+    });
 #endif
   while (p < end && is_value_byte(*p)) ++p;
   return p;
 }
 
 /// The first byte that may not stand in a request target.
-inline const char* scan_target(const char* p, const char* end) {
+inline const char* scan_target([[maybe_unused]] const char* begin, const char* p, const char* end) {
 #ifdef __SSE2__
-  const __m128i first = _mm_set1_epi8(0x21), hash = _mm_set1_epi8('#'), del = _mm_set1_epi8(0x7f);
-  for (; end - p >= 16; p += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i below = _mm_cmplt_epi8(bytes, first);  // signed: 0x80–0xff are below too
-    const __m128i bad = _mm_or_si128(below, _mm_or_si128(_mm_cmpeq_epi8(bytes, hash), _mm_cmpeq_epi8(bytes, del)));
-    if (const int mask = _mm_movemask_epi8(bad)) return p + std::countr_zero(static_cast<unsigned>(mask));
-  }
+  if (end - begin >= 16) [[likely]]
+    return scan_blocks(p, end, [](__m128i bytes) {
+      const __m128i outside = _mm_cmpeq_epi8(in_range(bytes, 0x21, 0x7e), _mm_setzero_si128());
+      return _mm_or_si128(outside, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('#')));
+    });
 #endif
   while (p < end && is_target_byte(*p)) ++p;
   return p;

@@ -62,7 +62,7 @@ TEST_CASE("B2 bytes of the target") {
   for (int byte = 0; byte < 256; ++byte) {
     const std::string c(1, static_cast<char>(byte));
     const bool legal = byte > 0x20 && byte < 0x7f && byte != '#';
-    for (const std::string target : {"/a" + c + "b", "/0123456789abcdefghij" + c + "klmnopqrst", "/a?b" + c + "c"}) {
+    for (const std::string& target : {"/a" + c + "b", "/0123456789abcdefghij" + c + "klmnopqrst", "/a?b" + c + "c"}) {
       const bool in_path = target.find('?') > target.find(c);
       if (!legal || (in_path && byte == '\\')) {
         refuses(with_target(target), Cause::bad_request);
