@@ -20,7 +20,8 @@ using namespace test;
 
 namespace {
 
-/// What the event log says meanwhile: stderr goes to a file without a name.
+/// What the event log says meanwhile: stderr goes to a file without a name. (So do a sanitizer's words: set log_path to
+/// read them.)
 class LogCapture {
  public:
   LogCapture() : saved_(::dup(2)), file_(std::tmpfile()) { ::dup2(::fileno(file_), 2); }

@@ -46,6 +46,7 @@ struct Peer : std::enable_shared_from_this<Peer> {
 };
 using Behaviour = std::function<void(std::shared_ptr<Peer>)>;
 
+/// Destroyed, it accepts no more; connections that it has accepted are closed unless their behaviour has them already.
 class FakeBackend {
  public:
   FakeBackend(asio::io_context& io, Behaviour behaviour, const std::string& where = "127.0.0.1:0")
@@ -67,24 +68,27 @@ class FakeBackend {
   Behaviour& behaviour() { return behaviour_; }
 
  private:
+  // A handler may run after this object has gone: it looks at `alive` first.
   void accept() {
-    acceptor_.async_accept([this](const boost::system::error_code& error, Stream::socket socket) {
-      if (error) return;
-      ++accepted;
-      serve(std::make_shared<Peer>(std::move(socket)));
-      accept();
-    });
+    acceptor_.async_accept(
+        [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error, Stream::socket socket) {
+          if (alive.expired() || error) return;
+          ++accepted;
+          serve(std::make_shared<Peer>(std::move(socket)));
+          accept();
+        });
   }
-  void serve(std::shared_ptr<Peer> peer) {
+  void serve(const std::shared_ptr<Peer>& peer) {
     asio::async_read_until(peer->socket, asio::dynamic_buffer(peer->request), "\r\n\r\n",
-                           [this, peer](const boost::system::error_code& error, size_t) {
-                             if (error) return;  // a TCP check sends nothing
+                           [this, peer, alive = std::weak_ptr(alive_)](const boost::system::error_code& error, size_t) {
+                             if (alive.expired() || error) return;  // a TCP check sends nothing
                              last_request = peer->request;
                              behaviour_(peer);
                            });
   }
   asio::basic_socket_acceptor<Stream> acceptor_;
   Behaviour behaviour_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 inline void send_and_close(const std::shared_ptr<Peer>& peer, std::string text) {
