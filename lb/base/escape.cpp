@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 namespace weir {
 namespace {
@@ -12,6 +13,18 @@ constexpr std::array<bool, 256> kPlain = [] {
   for (size_t c = 0x20; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
   return plain;
 }();
+
+/// Eight bytes at once (Mycroft's test for a zero byte): is any of them not plain?
+bool has_special(const char* bytes) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHighs = 0x8080808080808080;
+  uint64_t word;
+  std::memcpy(&word, bytes, sizeof(word));
+  const auto has_zero = [](uint64_t x) { return (x - kOnes) & ~x; };
+  const uint64_t control = (word - kOnes * 0x20) & ~word;
+  return ((word | control | has_zero(word ^ (kOnes * '"')) | has_zero(word ^ (kOnes * '\\')) |
+           has_zero(word ^ (kOnes * 0x7f))) &
+          kHighs) != 0;
+}
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
@@ -77,6 +90,7 @@ void append_escaped(std::string_view text, EscapeStyle style, std::string& out) 
   size_t i = 0;
   while (i < text.size()) {
     size_t run = i;
+    while (run + 8 <= text.size() && !has_special(text.data() + run)) run += 8;
     while (run < text.size() && kPlain[static_cast<unsigned char>(text[run])]) ++run;
     out.append(text, i, run - i);
     i = run;

@@ -63,6 +63,18 @@ TEST_CASE("no byte below 0x20, no DEL and no lone high byte survives", "[escape]
   }
 }
 
+TEST_CASE("a byte is escaped wherever it stands", "[escape]") {
+  bool right = true;
+  for (int c = 0; c < 256; ++c) {
+    const std::string byte(1, static_cast<char>(c));
+    for (size_t before = 0; before < 20; ++before) {
+      const std::string head(before, '~'), tail(19 - before, ' ');
+      right = right && escaped(head + byte + tail, EscapeStyle::json) == head + escaped(byte, EscapeStyle::json) + tail;
+    }
+  }
+  CHECK(right);
+}
+
 TEST_CASE("a field is cut at 8 KiB and never inside a character", "[escape]") {
   CHECK(cut_log_field(std::string(kLogFieldBytes, 'a')).size() == kLogFieldBytes);
   CHECK(cut_log_field(std::string(kLogFieldBytes + 1, 'a')).size() == kLogFieldBytes);
