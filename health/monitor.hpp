@@ -1,8 +1,6 @@
 // Decides which backends are usable: active checks, passive ejection, slow start. All of it runs on the control thread; the outcome is
 // published through the atomics of BackendState, and `changed` is called so that the pool's table is built again.
 #pragma once
-#include <boost/asio/io_context.hpp>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +9,10 @@
 
 #include "config/model.hpp"
 #include "lb/base/state.hpp"
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace weir::health {
 

@@ -2,43 +2,52 @@
 
 #include <sys/epoll.h>
 
-#include <boost/asio/post.hpp>
-
 #include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <system_error>
 
 namespace weir::net {
 
+struct Poller::Watch {
+  explicit Watch(boost::asio::io_context& context) : descriptor(context) {}
+  boost::asio::posix::stream_descriptor descriptor;
+};
+
 Poller::Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch)
-    : epoll_(context), before_batch_(std::move(before_batch)), after_batch_(std::move(after_batch)) {
-  const int fd = ::epoll_create1(EPOLL_CLOEXEC);
-  if (fd < 0) throw std::system_error(errno, std::system_category(), "epoll_create1");
-  epoll_.assign(fd);
+    : watch_(std::make_unique<Watch>(context)), before_batch_(std::move(before_batch)), after_batch_(std::move(after_batch)) {
+  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1");
+  watch_->descriptor.assign(epoll_);
 }
+
+Poller::~Poller() = default;
 
 void Poller::start() { wait(); }
 
 void Poller::stop() {
   boost::system::error_code ignored;
-  epoll_.close(ignored);
+  watch_->descriptor.close(ignored);
+  epoll_ = -1;
 }
 
 bool Poller::add(int fd, Pollable& target) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.ptr = &target;
-  return ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0;
+  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 bool Poller::add_level(int fd, Pollable& target) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = &target;
-  return ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0;
+  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-void Poller::remove(int fd) { ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, fd, nullptr); }
+void Poller::remove(int fd) { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
 
 void Poller::again(Pollable& target) {
   if (target.queued_again_) return;
@@ -46,17 +55,17 @@ void Poller::again(Pollable& target) {
   again_.push_back(&target);
   if (again_posted_) return;
   again_posted_ = true;
-  boost::asio::post(epoll_.get_executor(), [this] {
+  boost::asio::post(watch_->descriptor.get_executor(), [this] {
     again_posted_ = false;
-    if (epoll_.is_open()) run();
+    if (epoll_ >= 0) run();
   });
 }
 
 void Poller::wait() {
-  epoll_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-    if (error || !epoll_.is_open()) return;
+  watch_->descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+    if (error || epoll_ < 0) return;
     run();
-    if (epoll_.is_open()) wait();
+    if (epoll_ >= 0) wait();
   });
 }
 
@@ -74,7 +83,7 @@ void Poller::sweep() {
 
 int Poller::round() {
   std::array<epoll_event, kBatch> events;
-  const int count = ::epoll_wait(epoll_.native_handle(), events.data(), kBatch, 0);
+  const int count = ::epoll_wait(epoll_, events.data(), kBatch, 0);
   for (int i = 0; i < count; ++i) {
     auto* target = static_cast<Pollable*>(events[static_cast<size_t>(i)].data.ptr);
     if (!target->retired_) target->on_events(events[static_cast<size_t>(i)].events);

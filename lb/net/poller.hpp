@@ -4,13 +4,14 @@
 // once, edge-triggered, in an epoll instance of its own, and Asio watches that one descriptor: no system call but recv and send per message, and
 // timers, posts from other threads, signals and everything else stay Asio's. docs/adr/0002-own-poller.md has the figures.
 #pragma once
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace weir::net {
 
@@ -31,6 +32,7 @@ class Poller {
  public:
   /// `before_batch` runs when events have arrived (the worker reads its clock there); `after_batch` when all are handled (deferred deletion).
   Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch);
+  ~Poller();
 
   void start();
   void stop();
@@ -55,7 +57,9 @@ class Poller {
   void run();
   int round();
 
-  boost::asio::posix::stream_descriptor epoll_;
+  struct Watch;  // keeps Asio's headers out of the data path's files
+  std::unique_ptr<Watch> watch_;
+  int epoll_ = -1;
   std::function<void()> before_batch_, after_batch_;
   std::vector<Pollable*> again_, running_again_;
   bool again_posted_ = false;

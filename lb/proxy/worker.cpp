@@ -1,7 +1,9 @@
 #include "lb/proxy/worker.hpp"
 
 #include <algorithm>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <ctime>
 
 #include "lb/proxy/acceptor.hpp"
@@ -17,16 +19,21 @@ constexpr uint32_t kHousekeepingTicks = 50;
 constexpr int kShedScan = 64;  // connections looked at to find an idle one
 }  // namespace
 
+struct Worker::Loop {
+  boost::asio::io_context context{1};
+  boost::asio::steady_timer tick{context};
+};
+
 Worker::Worker(size_t worker_index, Shared& all, uint64_t seed)
     : index(worker_index),
       shared(all),
       cells(all.process.cells[worker_index]),
+      loop(std::make_unique<Loop>()),
       poller(
-          context, [this] { now = monotonic_now(); }, [this] { after_batch(); }),
+          loop->context, [this] { now = monotonic_now(); }, [this] { after_batch(); }),
       wheel(monotonic_now()),
       rng(seed),
-      now(monotonic_now()),
-      tick_timer_(context) {}
+      now(monotonic_now()) {}
 
 Worker::~Worker() {
   after_batch();
@@ -37,7 +44,7 @@ Worker::~Worker() {
 void Worker::start() {
   poller.start();
   schedule_tick();
-  thread_ = std::thread([this] { context.run(); });
+  thread_ = std::thread([this] { loop->context.run(); });
 }
 
 void Worker::join() {
@@ -45,7 +52,7 @@ void Worker::join() {
 }
 
 void Worker::post(std::function<void()> work) {
-  boost::asio::post(context, [this, work = std::move(work)] {
+  boost::asio::post(loop->context, [this, work = std::move(work)] {
     now = monotonic_now();
     work();
     poller.sweep();
@@ -222,8 +229,8 @@ bool Worker::shed_idle_connection() {
 // ---- time ----
 
 void Worker::schedule_tick() {
-  tick_timer_.expires_after(kTick);
-  tick_timer_.async_wait([this](boost::system::error_code error) {
+  loop->tick.expires_after(kTick);
+  loop->tick.async_wait([this](boost::system::error_code error) {
     if (error) return;
     tick();
     schedule_tick();
@@ -300,7 +307,7 @@ void Worker::finish() {
   for (auto& phantom : phantoms_) phantom.backend->phantom.value.fetch_sub(1, std::memory_order_relaxed);
   phantoms_.clear();
   poller.sweep();
-  tick_timer_.cancel();
+  loop->tick.cancel();
   poller.stop();
 }
 

@@ -1,9 +1,6 @@
 // One worker: a thread, an Asio event loop, its listening sockets, connections, upstream pools, timers and counters. Nothing of it is touched
 // by another thread but post() and grant().
 #pragma once
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -124,7 +121,8 @@ class Worker {
   const size_t index;
   Shared& shared;
   WorkerCells& cells;
-  boost::asio::io_context context{1};
+  struct Loop;  // Asio's io_context and the tick's timer
+  const std::unique_ptr<Loop> loop;
   net::Poller poller;
   TimerWheel wheel;
   net::BufferPool buffers;
@@ -150,7 +148,6 @@ class Worker {
   void close_drained_listeners();
   void forget_unused();
 
-  boost::asio::steady_timer tick_timer_;
   std::thread thread_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_;
   std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by name and address
