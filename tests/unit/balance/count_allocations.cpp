@@ -10,12 +10,15 @@ std::size_t& counter() {
   return count;
 }
 
-void* allocate(std::size_t size, std::size_t alignment) {
+void* try_allocate(std::size_t size, std::size_t alignment) noexcept {
   ++counter();
   size = (size + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, size == 0 ? alignment : size);
-  if (!memory) throw std::bad_alloc();
-  return memory;
+  return std::aligned_alloc(alignment, size == 0 ? alignment : size);
+}
+
+void* allocate(std::size_t size, std::size_t alignment) {
+  if (void* memory = try_allocate(size, alignment)) return memory;
+  throw std::bad_alloc();
 }
 }  // namespace
 
@@ -27,6 +30,23 @@ void* operator new(std::size_t size) { return allocate(size, alignof(std::max_al
 void* operator new[](std::size_t size) { return allocate(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, std::size_t(alignment)); }
 void* operator new[](std::size_t size, std::align_val_t alignment) { return allocate(size, std::size_t(alignment)); }
+// All of them, so that a sanitizer never sees one of its own allocations given back by ours.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return try_allocate(size, alignof(std::max_align_t));
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return try_allocate(size, alignof(std::max_align_t));
+}
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return try_allocate(size, std::size_t(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return try_allocate(size, std::size_t(alignment));
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t, const std::nothrow_t&) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::align_val_t, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
