@@ -113,7 +113,7 @@ class Expander {
   }
 
   void fail(Node& node, std::string message) {
-    problems_.push_back({node.at, std::move(message)});
+    if (problems_.size() < kMaxProblems) problems_.push_back({node.at, std::move(message)});
     node.kind = Node::Kind::broken;
   }
 

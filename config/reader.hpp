@@ -60,6 +60,4 @@ class Reader {
   void add(std::vector<Finding>& list, Place at, std::string_view message);
 };
 
-inline constexpr size_t kMaxProblems = 1000;  // of a kind; what comes after is dropped
-
 }  // namespace weir::config

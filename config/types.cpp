@@ -51,6 +51,7 @@ bool expect_value(Reader& in, const Entry& entry) {
 }
 
 void report_unknown_key(Reader& in, const Entry& entry, const std::vector<std::string>& known) {
+  if (in.errors.size() >= kMaxProblems) return;  // the search for the nearest word is not free
   in.error(entry.at,
            fmt::format("unknown key \"{}\"; {}", brief(entry.key), suggest(entry.key, known, "the keys here are")));
 }

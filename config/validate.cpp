@@ -32,7 +32,7 @@ void check_uses(Reader& in, const std::vector<Use>& uses, const std::vector<std:
                 const char* what) {
   const std::set<std::string_view> known(names.begin(), names.end());
   for (const auto& use : uses) {
-    if (known.contains(use.name)) continue;
+    if (known.contains(use.name) || in.errors.size() >= kMaxProblems) continue;
     Trail::Step route(in.trail, fmt::format("route {}", use.route + 1), true);
     Trail::Step field(in.trail, key);
     const std::string otherwise = fmt::format("define it under `{}s:`", what);

@@ -85,7 +85,10 @@ class TreeBuilder final : public YAML::EventHandler {
   };
 
   Place place(const YAML::Mark& mark) const { return {file_, mark.line + 1, mark.column + 1}; }
-  void report(const YAML::Mark& mark, std::string message) { problems_.push_back({place(mark), std::move(message)}); }
+  void report(Place at, std::string message) {
+    if (problems_.size() < kMaxProblems) problems_.push_back({at, std::move(message)});
+  }
+  void report(const YAML::Mark& mark, std::string message) { report(place(mark), std::move(message)); }
 
   void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (anchor != YAML::NullAnchor)
@@ -135,17 +138,17 @@ class TreeBuilder final : public YAML::EventHandler {
     level.skip_value = true;
     if (node.kind == Node::Kind::broken) return;
     if (node.kind != Node::Kind::scalar) {
-      problems_.push_back({node.at, "a key must be a word; write `name: value`"});
+      report(node.at, "a key must be a word; write `name: value`");
       return;
     }
     if (node.is_plain() && node.text == "<<") {
-      problems_.push_back({node.at, "merging with << is not supported; write the keys out, or use `defaults:`"});
+      report(node.at, "merging with << is not supported; write the keys out, or use `defaults:`");
       return;
     }
     const auto [first, is_new] = level.seen.emplace(node.text, node.at);
     if (!is_new) {
-      problems_.push_back({node.at, fmt::format("\"{}\" is here twice; it stands first in line {}, column {}: keep one",
-                                                printable(node.text), first->second.line, first->second.column)});
+      report(node.at, fmt::format("\"{}\" is here twice; it stands first in line {}, column {}: keep one",
+                                  printable(node.text), first->second.line, first->second.column));
       return;
     }
     level.skip_value = false;

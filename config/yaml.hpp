@@ -54,6 +54,7 @@ inline Node::Node(Kind node_kind, Place place) : kind(node_kind), at(place) {}
 
 inline constexpr size_t kMaxFileBytes = 4 << 20;
 inline constexpr int kMaxDepth = 32;
+inline constexpr size_t kMaxProblems = 1000;  // found in one go; what comes after is dropped
 inline constexpr size_t kMaxNodes = 500'000;  // in one file
 
 /// Parses one document. Refused, each with its place: duplicate keys, anchors, aliases, `<<`, tags, a second document,

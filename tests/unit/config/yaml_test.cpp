@@ -93,7 +93,11 @@ TEST_CASE("depth, size and number of values are bounded") {
 TEST_CASE("a wall of errors is cut") {
   std::string text = kMinimal;
   for (int i = 0; i < 3000; ++i) text += fmt::format("x{}: 1\n", i);
-  CHECK(load_text(text).errors.size() == 1000);
+  CHECK(load_text(text).errors.size() == kMaxProblems);
+  std::vector<Finding> problems;
+  parse_yaml(repeat("- &a 1\n- *a\n", 2000), 0, problems);
+  CHECK(problems.size() == kMaxProblems);
+  CHECK(load_text("a: [" + repeat("\"${NO}\", ", 3000) + "]\n").errors.size() == kMaxProblems);
 }
 
 TEST_CASE("variables stand in values, and only as text") {
