@@ -72,7 +72,7 @@ Exit code: 0 good (warnings may be listed), 2 bad, 1 the file can't be read.
 
 Examples:
   weir check
-  weir check ./weir.yaml && kill -HUP "$(pidof weir)") ");
+  weir check ./weir.yaml && kill -HUP PID)");
 }
 
 void add_schema(CLI::App& app) {
