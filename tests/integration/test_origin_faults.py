@@ -128,7 +128,29 @@ class Faults(WeirTest):
         self.cut(self.begin(b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n", lambda c: None), "upstream_truncated")
 
     def test_bad_chunk(self):
-        self.cut(self.begin(b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\nzz\r\n", lambda c: c.stall(20)), "upstream_bad_response")
+        def then(connection):
+            go.wait(20)
+            connection.send(b"zz\r\n")
+            connection.stall(20)
+        go = threading.Event()
+        _, daemon = self.faulty(self.begin(b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n", then))
+        with daemon.client() as client:
+            client.send(request())
+            client.read(body=False)
+            go.set()
+            self.assertTrue(client.read_to_end().endswith(b"5\r\n12345\r\n"))
+        self.assertEqual(daemon.wait_log(lambda r: True)["cause"], "upstream_bad_response")
+
+    def test_bad_chunk_right_behind_the_head(self):
+        """Nothing was sent yet: the client gets the 502 that it deserves."""
+        _, daemon = self.faulty(self.begin(b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\nzz\r\n", lambda c: c.stall(20)))
+        with daemon.client() as client:
+            client.send(request())
+            try:
+                self.assertEqual(client.read().status, 502)
+            except Incomplete:
+                pass
+        self.assertEqual(daemon.wait_log(lambda r: True)["cause"], "upstream_bad_response")
 
     def test_reset_inside_an_until_close_body(self):
         error = self.cut(self.begin(b"\r\nsome of the body", lambda c: (time.sleep(0.5), c.reset())), "upstream_truncated")

@@ -143,7 +143,7 @@ class Reload(WeirTest):
 
     def test_state_of_the_others_is_kept(self):
         sick, well, new = self.origin(lambda m, c: response(503, b"")), self.origin(), self.origin()
-        pool = {"eject": {"after": 2, "for": "600s"}, "retry": {"attempts": 0}}
+        pool = {"eject": {"after": 2, "for": "200s"}, "retry": {"attempts": 0}}
         daemon = self.weir(config([sick, well], pool=pool))
         for _ in range(8):
             daemon.get("/")

@@ -150,7 +150,14 @@ class Start(WeirTest):
         self.assertEqual(daemon.get("/").text, "ok")
         daemon.signal(15)
         self.assertEqual(daemon.wait_exit(), 0)
-        self.assertTrue(any('"status":200' in line for line in daemon.stdout), "the access log goes to stdout")
+
+    def test_access_log_on_stdout(self):
+        origin = self.origin(echo)
+        daemon = self.weir({**config([origin]), "log": {"access": "stdout"}}, access_log=False)
+        self.assertEqual(daemon.get("/line").status, 200)
+        daemon.signal(15)
+        self.assertEqual(daemon.wait_exit(), 0)
+        self.assertEqual([json.loads(line)["target"] for line in daemon.stdout], ["/line"])
 
     def test_environment_and_several_files(self):
         origin = self.origin(echo)
