@@ -343,7 +343,7 @@ void Exchange::on_upstream_end(bool reset) {
   if (phase_ != Phase::responding) return;
   if (reset || upstream_->framing != Framing::until_close) {
     report_failure();
-    return response_broken(reset ? Cause::upstream_reset : Cause::upstream_truncated);
+    return response_broken(Cause::upstream_truncated);
   }
   upstream_reusable_ = false;
   Parts parts;

@@ -1,6 +1,8 @@
 // Answers of the proxy's own: errors, redirects, fixed responses.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/upstream.hpp"
@@ -13,9 +15,37 @@ namespace {
 
 constexpr unsigned kRetryAfterSeconds = 1;
 
+/// The weight of a media range in Accept (RFC 9110 §12.4.2), in thousandths.
+int weight_of(std::string_view range) {
+  const size_t at = range.find("q=");
+  if (at == std::string_view::npos) return 1000;
+  int weight = 0, unit = 1000;
+  for (const char c : range.substr(at + 2, 5)) {
+    if (c == '.') continue;
+    if (c < '0' || c > '9') break;
+    weight += (c - '0') * unit;
+    unit /= 10;
+  }
+  return weight;
+}
+
+/// Does the client like JSON better than HTML? The earlier of two equal ones wins.
 bool wants_json(const http1::RequestHead& head) {
-  const auto accept = head.find(FieldId::accept);
-  return accept.find("text/html") == std::string_view::npos && accept.find("json") != std::string_view::npos;
+  std::string_view accept = head.find(FieldId::accept);
+  int html = 0, json = 0;
+  bool json_first = false;
+  while (!accept.empty()) {
+    const std::string_view range = accept.substr(0, accept.find(','));
+    accept.remove_prefix(std::min(range.size() + 1, accept.size()));
+    const std::string_view type = range.substr(0, range.find(';'));
+    if (type.find("json") != std::string_view::npos) {
+      json = std::max(json, weight_of(range));
+      json_first = json_first || html == 0;
+    } else if (type.find("text/html") != std::string_view::npos) {
+      html = std::max(html, weight_of(range));
+    }
+  }
+  return json > html || (json > 0 && json == html && json_first);
 }
 
 std::string error_body(const CauseInfo& cause, uint16_t status, std::string_view detail, std::string_view request_id, bool json) {

@@ -74,6 +74,16 @@ std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::
   return {};
 }
 
+/// X-Forwarded-Server, -Prefix and whatever else a client may forge (security-rules C1); those that we set are replaced by the writer.
+void drop_forwarded_fields(http1::RequestHead& head) {
+  static constexpr std::string_view kPrefix = "x-forwarded-";
+  for (auto& field : head.all()) {
+    const auto name = head.name(field);
+    if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' && http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
+      field.drop = true;
+  }
+}
+
 void write_hex(uint64_t value, char* out) {
   static constexpr char kDigits[] = "0123456789abcdef";
   for (int i = 0; i < 16; ++i) out[i] = kDigits[value >> (60 - 4 * i) & 15];
@@ -108,6 +118,7 @@ void Exchange::identify_client() {
   client_ = downstream_->peer_text();
   request_id_ = {};
   trusted_peer_ = !blocks.empty() && trusted(blocks, downstream_->peer());
+  if (!trusted_peer_) drop_forwarded_fields(head);
   if (trusted_peer_) {
     if (const auto client = rightmost_untrusted(head, blocks); !client.empty()) client_ = client;
     if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;

@@ -231,7 +231,7 @@ bool Worker::shed_idle_connection() {
 void Worker::schedule_tick() {
   loop->tick.expires_after(kTick);
   loop->tick.async_wait([this](boost::system::error_code error) {
-    if (error) return;
+    if (error || finished_) return;  // cancel() does not reach a handler that is already queued
     tick();
     schedule_tick();
   });
@@ -296,6 +296,7 @@ void Worker::close_idle_connections() {
 }
 
 void Worker::finish() {
+  finished_ = true;
   acceptors_.clear();
   closing_acceptors_.clear();
   while (downstream_) {

@@ -161,6 +161,7 @@ class Worker {
   std::vector<Exchange*> free_exchanges_;
   std::vector<Phantom> phantoms_;
   uint32_t ticks_ = 0;
+  bool finished_ = false;
   int64_t date_second_ = -1;
   std::string date_;
 };
