@@ -184,9 +184,8 @@ class Daemon:
         return parse_metrics(answer.text)
 
     def errors(self, cause):
-        """How many requests ended with that cause, refused before or after their route was known."""
-        metrics = self.metrics()
-        return metrics.sum("weir_request_errors_total", cause=cause) + metrics.sum("weir_protocol_errors_total", cause=cause)
+        """How many requests ended with that cause."""
+        return self.metrics().sum("weir_request_errors_total", cause=cause)
 
     def backend(self, name, pool="app"):
         """What /api/v1/pools says of a backend."""
