@@ -79,7 +79,7 @@ class Daemon {
   std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // workers may still write to them until they end
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
-  std::shared_ptr<const admin::Inventory> inventory_;
+  std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
   std::unique_ptr<admin::Server> admin_;
   std::map<ListenerKey, Listening> listening_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
@@ -101,8 +101,8 @@ Daemon::Daemon(std::string file, config::Config config)
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i) workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
   open_access_log(*config_);
+  start_admin();  // before the listeners: a start that fails announces none
   apply(config_, false);
-  start_admin();
 }
 
 Daemon::~Daemon() {
