@@ -2,15 +2,10 @@
 
 #include <algorithm>
 
+#include "lb/route/hex.hpp"
+
 namespace weir::route {
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 /// A bad escape stands for itself.
 bool decoded_equals(std::string_view raw, std::string_view wanted) {

@@ -1,7 +1,10 @@
 #include "lb/route/pattern.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+
+#include "lb/route/hex.hpp"
 
 namespace weir::route {
 namespace {
@@ -13,13 +16,6 @@ uint64_t lower_word(uint64_t word) {
   const uint64_t low = word & (0x7f * ones);
   const uint64_t from_a = low + (0x80 - 'A') * ones, after_z = low + (0x80 - 'Z' - 1) * ones;
   return word | ((from_a & ~after_z & ~word & (0x80 * ones)) >> 2);
-}
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 bool unreserved(unsigned char c) {

@@ -3,7 +3,6 @@
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,7 +42,9 @@ class Router {
   std::unique_ptr<Index> index_;
 };
 
-/// A route that can never be reached, because an earlier one covers it by listener, host, path and method and asks for nothing else.
+/// A route that can never be reached: a single earlier one covers its listeners, hosts, path and methods, and asks for no header or query
+/// parameter that it doesn't ask for too. In the order of the file; covered_by is the first that does. What only several routes together
+/// cover is not found.
 struct DeadRoute {
   uint32_t route, covered_by;
 };
