@@ -19,8 +19,7 @@ namespace {
 
 constexpr const char* kDefaultFile = "/etc/weir/weir.yaml";
 
-constexpr const char* kFooter = R"(
-A first look, in two terminals:
+constexpr const char* kFooter = R"(A first look, in two terminals:
   weir demo-backend --bind 127.0.0.1:9001 --bind 127.0.0.1:9002
   weir run weir.yaml      # with these three lines in it:
       listeners: { web: { bind: "127.0.0.1:8080" } }
@@ -43,14 +42,13 @@ struct Words {
 };
 
 void add_file(CLI::App* command, Words& words) {
-  command->add_option("FILE", words.file, "the configuration")->default_str(kDefaultFile);
+  command->add_option("FILE", words.file, fmt::format("the configuration (default {})", kDefaultFile))->type_name("");
 }
 
 void add_run(CLI::App& app, Words& words) {
   auto* run = app.add_subcommand("run", "Serve, in the foreground, until SIGTERM or SIGINT");
   add_file(run, words);
-  run->footer(R"(
-Events go to stderr, the access log where the configuration says.
+  run->footer(R"(Events go to stderr, the access log where the configuration says.
   SIGHUP   reloads the configuration; connections and WebSockets live on, a bad file changes nothing
   SIGTERM  drains: what is in flight is finished (at most drain_timeout); a second one ends at once
   SIGUSR1  opens the access log again
@@ -65,8 +63,8 @@ void add_check(CLI::App& app, Words& words) {
   auto* check =
       app.add_subcommand("check", "Say whether a configuration is good, and everything that is wrong with it");
   add_file(check, words);
-  check->footer(R"(
-Nothing is started, no connection is made. All errors are listed at once as FILE:LINE:COLUMN: what is wrong; what to
+  check->footer(
+      R"(Nothing is started, no connection is made. All errors are listed at once as FILE:LINE:COLUMN: what is wrong; what to
 write instead. Routes that no request can ever reach are errors. `weir run` and a reload apply the same rules.
 Exit code: 0 good (warnings may be listed), 2 bad, 1 the file can't be read.
 
@@ -76,8 +74,7 @@ Examples:
 }
 
 void add_schema(CLI::App& app) {
-  app.add_subcommand("schema", "Print the JSON schema of the configuration, for editors")->footer(R"(
-Examples:
+  app.add_subcommand("schema", "Print the JSON schema of the configuration, for editors")->footer(R"(Examples:
   weir schema > ~/.config/weir.schema.json
   # then, as the first line of a configuration (VS Code, Neovim, … with yaml-language-server):
   # yaml-language-server: $schema=/home/me/.config/weir.schema.json)");
@@ -86,19 +83,18 @@ Examples:
 void add_demo_backend(CLI::App& app, Words& words) {
   auto* demo =
       app.add_subcommand("demo-backend", "A small HTTP server to try things on: slow, failing or dying on demand");
-  demo->add_option("-b,--bind", words.demo.binds, "where to listen; repeat it for several backends in one process")
-      ->type_name("ADDRESS")
-      ->default_str("127.0.0.1:9001");
+  demo->add_option("-b,--bind", words.demo.binds,
+                   "where to listen (default 127.0.0.1:9001); repeat it for several backends")
+      ->type_name("ADDRESS");
   demo->add_option("-n,--name", words.demo.names, "its name in the answers; repeat it, one for each --bind")
       ->type_name("NAME");
   demo->add_option("--delay", words.delay, "wait so long before each answer, like 200ms")->type_name("TIME");
   demo->add_option("--fail", words.fail, "answer 503 to this share of the requests, like 20%")->type_name("SHARE");
-  demo->add_option("--status", words.demo.status, "the status of ordinary answers")
+  demo->add_option("--status", words.demo.status, "the status of ordinary answers (default 200)")
       ->type_name("STATUS")
-      ->default_str("200")
-      ->check(CLI::Range(200, 599));
+      ->check(CLI::Range(200, 599).description(""));
   demo->add_flag("-v,--verbose", words.demo.verbose, "log each request");
-  demo->footer(std::string("\n") + weir::demo::kHelp + R"(
+  demo->footer(std::string(weir::demo::kHelp) + R"(
 
 Examples:
   weir demo-backend --bind 127.0.0.1:9001 --name a
@@ -144,18 +140,40 @@ bool explain_unknown_command(const CLI::App& app, const std::string& word) {
   return true;
 }
 
+/// A word that the command doesn't take.
+bool explain_extra_word(const CLI::App& command) {
+  const auto words = command.remaining();
+  if (words.empty()) return false;
+  const auto& word = words.front();
+  std::vector<std::string> names;
+  for (const auto* option : command.get_options())
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  if (word[0] == '-') {
+    fmt::print(stderr, "weir: \"weir {}\" has no option {}; {}\n", command.get_name(), word,
+               weir::config::suggest(word, names, "the options are"));
+  } else {
+    fmt::print(stderr, "weir: \"weir {}\" doesn't know what to do with \"{}\"; see \"weir {} --help\"\n",
+               command.get_name(), word, command.get_name());
+  }
+  return true;
+}
+
 int dispatch(int argc, char** argv) {
   CLI::App app("Weir, a reverse-proxy load balancer.", "weir");
   Words words;
   app.set_help_flag("-h,--help", "show this help");
   app.set_version_flag("-V,--version", std::string("weir ") + WEIR_VERSION, "show the version");
   app.require_subcommand(1);
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  app.get_formatter()->label("TEXT", "");
+  app.get_formatter()->column_width(24);
   app.footer(kFooter);
   add_run(app, words);
   add_check(app, words);
   add_schema(app);
   add_demo_backend(app, words);
   app.add_subcommand("version", "Show the version");
+  for (auto* command : app.get_subcommands({})) command->group("Commands");
   if (argc == 1) {
     fmt::print(stderr, "{}", app.help());
     return 2;
@@ -167,6 +185,7 @@ int dispatch(int argc, char** argv) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
     const auto chosen = app.get_subcommands();
+    if (!chosen.empty() && explain_extra_word(*chosen.front())) return 2;
     fmt::print(stderr, "weir: {}; see \"weir {}--help\"\n", error.what(),
                chosen.empty() ? "" : chosen.front()->get_name() + " ");
     return 2;
