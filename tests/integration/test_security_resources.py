@@ -62,6 +62,19 @@ class HeadLimits(SharedTest):
             self.assertEqual(self.parse_one(client.read_to_end(), "POST").status, 413)
         self.assertNotIn("/chunked-big", self.origin_.targets(), "the origin saw a complete request")
 
+    def test_chunked_body_over_the_limit_in_one_piece_with_its_head(self):
+        origin = self.origin(echo)
+        daemon = self.weir(config([origin], limits={"body_bytes": "1KiB"}))
+        for body in (chunked(b"x" * 1025), chunked(*[b"x" * 100] * 11)):
+            with daemon.client() as client:
+                client.send(b"POST /at-once HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+                self.assertEqual(client.read("POST").status, 413)
+                self.assert_closed(client)
+        self.assertEqual(origin.count(), 0)
+        with daemon.client() as client:
+            client.send(b"POST /fits HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 1024))
+            self.assertEqual(client.read("POST").status, 200)
+
     def test_causes(self):
         self.daemon.fetch("/cause-413", "POST", body=b"x" * 65537)
         self.daemon.wait_log(lambda r: r["cause"] == "body_too_large" and r["status"] == 413)
