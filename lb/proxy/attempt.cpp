@@ -109,6 +109,7 @@ void Exchange::send_request() {
   HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
   RequestContext context;
   context.path = path_.forwarded;
+  context.matched_path = path_.matched;
   context.route = route_->config;
   context.pool = pool_->pool->config.get();
   context.backend = &context.pool->backends[backend_index_];
@@ -205,7 +206,6 @@ void Exchange::report_failure() {
 void Exchange::report_success() {
   auto& failures = set_->backend->consecutive_failures;
   if (failures.load(std::memory_order_relaxed)) failures.store(0, std::memory_order_relaxed);
-  route::repay_retries(*pool_->pool->state, pool_->pool->config->retry);
 }
 
 void Exchange::release_upstream(bool reusable) {

@@ -211,6 +211,7 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
     exchange->head.field_count = 0;
     exchange->head.size = 0;
     exchange->begin(*this, first_byte);
+    exchange->bytes_received = size;
     exchange->refuse(result.cause, result.detail);
     return size;
   }
@@ -393,8 +394,10 @@ void DownstreamConnection::close() {
   worker_.retire(this);
 }
 
-void DownstreamConnection::close_if_idle() {
-  if (idle() && head_started_ == TimePoint{}) begin_linger();
+bool DownstreamConnection::close_if_idle() {
+  if (!idle() || head_started_ != TimePoint{}) return false;
+  begin_linger();
+  return true;
 }
 
 void DownstreamConnection::abort_for_drain() {

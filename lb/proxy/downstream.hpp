@@ -61,7 +61,7 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   void abort_for_drain();
   void close();
   /// At a drain: closes an idle connection so that a client which is just sending sees an orderly end.
-  void close_if_idle();
+  bool close_if_idle();
 
  private:
   friend class Worker;

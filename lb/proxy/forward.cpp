@@ -227,6 +227,8 @@ void Exchange::note_response(uint16_t status) {
     report_failure();
   else
     report_success();
+  const auto& retry = pool_->pool->config->retry;
+  if (std::find(retry.statuses.begin(), retry.statuses.end(), status) == retry.statuses.end()) route::repay_retries(*pool_->pool->state, retry);
 }
 
 void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {

@@ -53,7 +53,10 @@ void copy_fields(HeadWriter& out, const http1::Head& head, uint64_t skip, const 
 void write_path(HeadWriter& out, const RequestContext& context) {
   std::string_view path = context.path;
   const auto& rewrite = context.route->rewrite_prefix;
-  if (!rewrite || !path.starts_with(rewrite->first)) return out.add(path);
+  if (!rewrite) return out.add(path);
+  // "//api/x" matches /api/*: then the form that matched is what is rewritten.
+  if (!path.starts_with(rewrite->first)) path = context.matched_path;
+  if (!path.starts_with(rewrite->first)) return out.add(context.path);
   std::string_view to = rewrite->second;
   path.remove_prefix(rewrite->first.size());
   if (to.ends_with('/') && path.starts_with('/')) to.remove_suffix(1);

@@ -41,6 +41,7 @@ class HeadWriter {
 /// What the proxy knows beyond the client's head.
 struct RequestContext {
   std::string_view path;             // forwarded form, before `rewrite`
+  std::string_view matched_path;
   const config::Route* route = nullptr;
   const config::Pool* pool = nullptr;
   const config::Backend* backend = nullptr;

@@ -252,7 +252,7 @@ void Worker::tick() {
   }
   cells.buffer_bytes.store(buffers.used(), std::memory_order_relaxed);
   if (shared.memory.load(std::memory_order_relaxed) >= MemoryLevel::shed_keep_alive) {
-    close_idle_connections();
+    cells.connections_shed.add(close_idle_connections());
     buffers.trim();
   }
   if (++ticks_ % kHousekeepingTicks == 0 && runtime) forget_unused();
@@ -287,12 +287,14 @@ void Worker::begin_draining() {
   acceptors_.clear();
 }
 
-void Worker::close_idle_connections() {
+size_t Worker::close_idle_connections() {
+  size_t closed = 0;
   for (DownstreamConnection* connection = downstream_; connection;) {
     DownstreamConnection* next = connection->next_;
-    connection->close_if_idle();
+    closed += connection->close_if_idle();
     connection = next;
   }
+  return closed;
 }
 
 void Worker::finish() {

@@ -94,7 +94,8 @@ class Worker {
   void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed);
   /// SIGTERM, step by step (lb/daemon.cpp). No new connections, and each answer ends its connection.
   void begin_draining();
-  void close_idle_connections();
+  /// How many.
+  size_t close_idle_connections();
   /// Closes whatever is left and ends the loop.
   void finish();
   /// Closes one idle connection, an old one, if there is any: to make room.
