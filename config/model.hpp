@@ -1,4 +1,5 @@
-// The validated configuration as plain values. Every default stands here, once; the loader fills in only what the file says.
+// The validated configuration as plain values. Every default stands here, once; the loader fills in only what the file
+// says.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -26,7 +27,7 @@ struct Location {
 struct KeySpec {
   enum class Kind { client, header, cookie, query, path, host, path_template, first_of };
   Kind kind = Kind::client;
-  std::string name;             // header (lower case), cookie, query parameter, or the template "/t/{}"
+  std::string name;  // header (lower case), cookie, query parameter, or the template "/t/{}"
   std::vector<KeySpec> first_of;
   bool operator==(const KeySpec&) const = default;
 };
@@ -72,12 +73,12 @@ struct Health {
 /// Passive ejection: connect failures, resets, time-outs, bad responses and 502/503/504 count as failures.
 struct Eject {
   bool enabled = true;
-  uint32_t after = 5;               // consecutive failures
-  uint32_t error_percent = 0;       // share of failures within `window`; 0: off
-  uint32_t min_requests = 20;       // … judged only from so many requests on
+  uint32_t after = 5;          // consecutive failures
+  uint32_t error_percent = 0;  // share of failures within `window`; 0: off
+  uint32_t min_requests = 20;  // … judged only from so many requests on
   milliseconds window = 10s;
   milliseconds for_ = 30s, max = 5min;  // grows by `for` with each ejection in a row, up to `max`
-  uint32_t at_most_percent = 50;    // of the pool's backends; always one if there are two
+  uint32_t at_most_percent = 50;        // of the pool's backends; always one if there are two
   bool operator==(const Eject&) const = default;
 };
 
@@ -119,7 +120,7 @@ struct Pool {
   Eject eject;
   Retry retry;
   Timeouts timeout;
-  uint32_t panic_percent = 0;  // below this usable share the pool serves from all; 0: only when none is usable
+  uint32_t panic_percent = 0;     // below this usable share the pool serves from all; 0: only when none is usable
   std::vector<Backend> backends;  // in the order of the file
   Location at;
 };
@@ -140,8 +141,8 @@ struct HeaderRules {
 struct Match {
   std::vector<std::string> listeners;  // empty: any
   std::vector<std::string> hosts;      // lower case; "*.example.com" matches any depth below; empty: any
-  std::string path;                    // "/a" exact, "/a/*" /a and below, "/a*" prefix of bytes, {name} one segment; empty: any
-  std::vector<std::string> methods;    // empty: any
+  std::string path;  // "/a" exact, "/a/*" /a and below, "/a*" prefix of bytes, {name} one segment; empty: any
+  std::vector<std::string> methods;                          // empty: any
   std::vector<std::pair<std::string, std::string>> headers;  // name in lower case; the value "*" asks only for presence
   std::vector<std::pair<std::string, std::string>> query;
 };

@@ -1,5 +1,6 @@
-// Decides which backends are usable: active checks, passive ejection, slow start. All of it runs on the control thread; the outcome is
-// published through the atomics of BackendState, and `changed` is called so that the pool's table is built again.
+// Decides which backends are usable: active checks, passive ejection, slow start. All of it runs on the control thread;
+// the outcome is published through the atomics of BackendState, and `changed` is called so that the pool's table is
+// built again.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -25,15 +26,17 @@ struct Target {
 
 class Monitor {
  public:
-  /// `changed(pool name)` is called on the control thread after a status or a slow-start weight of that pool has changed.
+  /// `changed(pool name)` is called on the control thread after a status or a slow-start weight of that pool has
+  /// changed.
   Monitor(boost::asio::io_context& control, uint64_t seed, std::function<void(const std::string&)> changed);
   ~Monitor();
 
-  /// At start and at each reload, on the control thread. Backends whose state object and health settings are unchanged keep their checks and
-  /// counts; new ones begin (with slow start only if `reload`); the others end.
+  /// At start and at each reload, on the control thread. Backends whose state object and health settings are unchanged
+  /// keep their checks and counts; new ones begin (with slow start only if `reload`); the others end.
   void apply(std::vector<Target> targets, bool reload);
 
-  /// Any worker, when a backend's consecutive_failures has just reached its pool's eject.after. Cheap: posts to the control thread.
+  /// Any worker, when a backend's consecutive_failures has just reached its pool's eject.after. Cheap: posts to the
+  /// control thread.
   void report_failures(std::shared_ptr<BackendState> backend);
 
   /// Has every actively checked backend been probed once since the start?

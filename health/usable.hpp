@@ -1,4 +1,5 @@
-// Which backends of a pool take requests now, and with what weight: a pure function of the configuration and the published states.
+// Which backends of a pool take requests now, and with what weight: a pure function of the configuration and the
+// published states.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -24,8 +25,9 @@ struct Usable {
   bool backups = false;  // no primary was usable: the backups serve
 };
 
-/// Primaries that are up or unknown; if there are none, backups that are; if the usable share of the primaries is below panic_percent, or
-/// nothing at all is usable, everyone with a weight (panic; those ejected passively before those whose checks fail: techniques §3).
+/// Primaries that are up or unknown; if there are none, backups that are; if the usable share of the primaries is below
+/// panic_percent, or nothing at all is usable, everyone with a weight (panic; those ejected passively before those
+/// whose checks fail: techniques §3).
 Usable usable_backends(const config::Pool& pool, std::span<const BackendView> states);
 
 }  // namespace weir::health

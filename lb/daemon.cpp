@@ -30,10 +30,10 @@ using proxy::NewListener;
 using ListenerKey = std::pair<std::string, std::string>;  // name and address as configured
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kWatch = std::chrono::milliseconds(250);      // memory
+constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
 constexpr auto kDrainLook = std::chrono::milliseconds(50);
-constexpr auto kIdleGrace = std::chrono::seconds(1);         // clients that are just sending get an answer
-constexpr uint64_t kOtherDescriptors = 256;                  // listeners, logs, health checks, admin
+constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
+constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
 
 uint64_t random_seed() {
   std::random_device entropy;
@@ -51,7 +51,8 @@ class Daemon {
     Endpoint configured, address;
   };
   /// Opens what `config` has and is not open yet. Throws without having changed anything.
-  std::vector<std::vector<NewListener>> open_listeners(const config::Config& config, std::map<ListenerKey, Listening>& open);
+  std::vector<std::vector<NewListener>> open_listeners(const config::Config& config,
+                                                       std::map<ListenerKey, Listening>& open);
   void apply(std::shared_ptr<const config::Config> config, bool reload);
   void start_admin();
   void open_access_log(const config::Config& config);
@@ -99,7 +100,8 @@ Daemon::Daemon(std::string file, config::Config config)
       shared_{process_, monitor_, {}, {}, {}, {}},
       registry_(process_.workers) {
   process_.started_wall_ns = wall_now_ns();
-  for (size_t i = 0; i < process_.workers; ++i) workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
+  for (size_t i = 0; i < process_.workers; ++i)
+    workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
   open_access_log(*config_);
   start_admin();  // before the listeners: a start that fails announces none
   apply(config_, false);
@@ -125,7 +127,8 @@ void Daemon::open_access_log(const config::Config& config) {
   }
 }
 
-std::vector<std::vector<NewListener>> Daemon::open_listeners(const config::Config& config, std::map<ListenerKey, Listening>& open) {
+std::vector<std::vector<NewListener>> Daemon::open_listeners(const config::Config& config,
+                                                             std::map<ListenerKey, Listening>& open) {
   std::vector<std::vector<NewListener>> added(workers_.size());
   for (const auto& listener : config.listeners)
     for (const auto& bind : listener.binds) {
@@ -135,7 +138,8 @@ std::vector<std::vector<NewListener>> Daemon::open_listeners(const config::Confi
         continue;
       }
       auto sockets = net::open_listener(bind, workers_.size());
-      for (size_t i = 0; i < workers_.size(); ++i) added[i].push_back({listener.name, bind, sockets.address, std::move(sockets.fds[i])});
+      for (size_t i = 0; i < workers_.size(); ++i)
+        added[i].push_back({listener.name, bind, sockets.address, std::move(sockets.fds[i])});
       open[key] = {bind, sockets.address};
     }
   return added;
@@ -153,7 +157,9 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   config_ = next;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
   const uint64_t files = net::raise_descriptor_limit();
-  shared_.max_connections = next->limits.connections ? next->limits.connections : static_cast<uint32_t>((files - std::min(files, kOtherDescriptors)) / 2);
+  shared_.max_connections = next->limits.connections
+                                ? next->limits.connections
+                                : static_cast<uint32_t>((files - std::min(files, kOtherDescriptors)) / 2);
   auto inventory = std::make_shared<admin::Inventory>();
   for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
@@ -162,11 +168,14 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   inventory_ = inventory;
   for (size_t i = 0; i < workers_.size(); ++i) {
     auto mine = std::make_shared<std::vector<NewListener>>(std::move(added[i]));
-    workers_[i]->post([worker = workers_[i].get(), runtime, mine, removed] { worker->adopt(runtime, std::move(*mine), removed); });
+    workers_[i]->post(
+        [worker = workers_[i].get(), runtime, mine, removed] { worker->adopt(runtime, std::move(*mine), removed); });
   }
   for (const auto& [key, listener] : open)
-    if (!listening_.contains(key)) log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
-  for (const auto& [name, endpoint] : removed) log::info("listener_closed", {{"listener", name}, {"address", endpoint.to_string()}});
+    if (!listening_.contains(key))
+      log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
+  for (const auto& [name, endpoint] : removed)
+    log::info("listener_closed", {{"listener", name}, {"address", endpoint.to_string()}});
   listening_ = std::move(open);
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
@@ -174,7 +183,8 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
 
 void Daemon::start_admin() {
   if (!config_->admin.bind && !config_->admin.metrics) return;
-  admin::Sources sources{process_, [this] { return inventory_; }, [this] { return access_log_ ? access_log_->lost_lines() : 0; }};
+  admin::Sources sources{process_, [this] { return inventory_; },
+                         [this] { return access_log_ ? access_log_->lost_lines() : 0; }};
   admin_ = std::make_unique<admin::Server>(control_, std::move(sources));
   if (config_->admin.bind) admin_->listen(*config_->admin.bind, admin::Surface::everything);
   if (config_->admin.metrics) admin_->listen(*config_->admin.metrics, admin::Surface::metrics_only);
@@ -187,7 +197,8 @@ void Daemon::run() {
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
-  log::info("ready", {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
+  log::info("ready",
+            {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
   control_.run();
   for (auto& worker : workers_) worker->join();
   log::info("ended");
@@ -202,7 +213,9 @@ void Daemon::on_each_worker(const std::function<void(proxy::Worker&)>& work) {
 const char* Daemon::refusal(const config::Config& next) const {
   const size_t workers = next.workers ? next.workers : proxy::default_workers();
   if (workers != process_.workers) return "workers: can't change at a reload; restart weir for it, or set it back";
-  const auto same = [](const std::optional<Endpoint>& a, const std::optional<Endpoint>& b) { return a.has_value() == b.has_value() && (!a || *a == *b); };
+  const auto same = [](const std::optional<Endpoint>& a, const std::optional<Endpoint>& b) {
+    return a.has_value() == b.has_value() && (!a || *a == *b);
+  };
   if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics))
     return "admin: addresses can't change at a reload; restart weir for it, or set them back";
   return nullptr;
@@ -211,12 +224,14 @@ const char* Daemon::refusal(const config::Config& next) const {
 void Daemon::reload() {
   const auto failed = [this](const std::string& reason) {
     process_.reloads_failed.fetch_add(1);
-    log::error("reload_failed", {{"reason", reason}, {"running", fmt::format("generation {}", process_.generation.load())}});
+    log::error("reload_failed",
+               {{"reason", reason}, {"running", fmt::format("generation {}", process_.generation.load())}});
   };
   auto loaded = route::load_checked(file_);
   for (const auto& warning : loaded.warnings) log::warn("config_warning", {{"at", warning.to_string()}});
   for (const auto& error : loaded.errors) log::error("config_error", {{"at", error.to_string()}});
-  if (!loaded.config) return failed(fmt::format("{} error(s) in the configuration, the old one keeps running", loaded.errors.size()));
+  if (!loaded.config)
+    return failed(fmt::format("{} error(s) in the configuration, the old one keeps running", loaded.errors.size()));
   if (const char* reason = refusal(*loaded.config)) return failed(reason);
   try {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
@@ -226,7 +241,8 @@ void Daemon::reload() {
     apply(next, true);
     for (const auto& change : changes) log::info("config_changed", {{"change", change}});
     process_.reloads_ok.fetch_add(1);
-    log::info("reloaded", {{"generation", std::to_string(process_.generation.load())}, {"changes", std::to_string(changes.size())}});
+    log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},
+                           {"changes", std::to_string(changes.size())}});
   } catch (const std::exception& error) {
     failed(error.what());
   }
@@ -236,7 +252,8 @@ void Daemon::reload() {
 
 void Daemon::watch_memory() {
   using proxy::MemoryLevel;
-  const double share = static_cast<double>(proxy::resident_bytes()) / static_cast<double>(std::max<uint64_t>(1, config_->limits.memory));
+  const double share =
+      static_cast<double>(proxy::resident_bytes()) / static_cast<double>(std::max<uint64_t>(1, config_->limits.memory));
   const auto level = share >= 0.98   ? MemoryLevel::stop_accepting
                      : share >= 0.95 ? MemoryLevel::refuse_requests
                      : share >= 0.85 ? MemoryLevel::shed_keep_alive
@@ -268,7 +285,8 @@ void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return draining_ ? void() : reload();
   if (signal == SIGUSR1) return access_log_ ? access_log_->reopen() : void();
   if (draining_) {
-    log::warn("ending_now", {{"reason", "second signal"}, {"connections", std::to_string(shared_.connections.value.load())}});
+    log::warn("ending_now",
+              {{"reason", "second signal"}, {"connections", std::to_string(shared_.connections.value.load())}});
     return end();
   }
   begin_drain();

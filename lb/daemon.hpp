@@ -8,8 +8,8 @@ struct DaemonOptions {
   std::string file;  // the configuration; read again at each reload
 };
 
-/// Runs in the foreground until it is told to end. The exit code of the process: 0 after an orderly end, 1 if it can't start (one line says
-/// why), 2 for a bad configuration (every error is listed).
+/// Runs in the foreground until it is told to end. The exit code of the process: 0 after an orderly end, 1 if it can't
+/// start (one line says why), 2 for a bad configuration (every error is listed).
 int run_daemon(const DaemonOptions& options);
 
 }  // namespace weir

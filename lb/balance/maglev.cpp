@@ -75,7 +75,8 @@ class Builder {
 
   uint32_t walk_to_free(Walk walk) const {
     while (taken_[walk.position]) {
-      // Modulo the size without a branch, which nobody could predict: below zero the second term wraps round and is the greater.
+      // Modulo the size without a branch, which nobody could predict: below zero the second term wraps round and is the
+      // greater.
       walk.position = std::min(walk.position + walk.skip, walk.position + walk.skip - kMaglevSize);
     }
     return walk.position;

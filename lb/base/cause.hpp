@@ -1,5 +1,6 @@
-// The closed list of causes: why the daemon itself answered, ended or failed a request. Each has a name (access log, metric label),
-// the RFC 9209 proxy error type for Proxy-Status, and the status sent. docs/causes.md explains each; a test keeps the two equal.
+// The closed list of causes: why the daemon itself answered, ended or failed a request. Each has a name (access log,
+// metric label), the RFC 9209 proxy error type for Proxy-Status, and the status sent. docs/causes.md explains each; a
+// test keeps the two equal.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -8,19 +9,50 @@
 
 namespace weir {
 
+// clang-format off: a table reads best as one
 enum class Cause : uint8_t {
   none,  // no error of ours
   // downstream
-  bad_request, bad_framing, unsupported_transfer_coding, version_not_supported, method_not_implemented, uri_too_long,
-  header_too_large, body_too_large, header_timeout, body_too_slow, expectation_failed, method_not_allowed, client_gone,
+  bad_request,
+  bad_framing,
+  unsupported_transfer_coding,
+  version_not_supported,
+  method_not_implemented,
+  uri_too_long,
+  header_too_large,
+  body_too_large,
+  header_timeout,
+  body_too_slow,
+  expectation_failed,
+  method_not_allowed,
+  client_gone,
   client_too_slow,
   // routing and policy
-  no_route, fixed_response, redirect, max_forwards,
+  no_route,
+  fixed_response,
+  redirect,
+  max_forwards,
   // pool
-  no_backend, pool_limit, queue_full, queue_timeout, overload_memory, overload_connections, draining,
+  no_backend,
+  pool_limit,
+  queue_full,
+  queue_timeout,
+  overload_memory,
+  overload_connections,
+  draining,
   // upstream
-  connect_refused, connect_timeout, connect_failed, upstream_closed, upstream_reset, upstream_bad_response,
-  upstream_header_too_large, response_timeout, idle_timeout, total_timeout, upstream_truncated, tunnel_timeout,
+  connect_refused,
+  connect_timeout,
+  connect_failed,
+  upstream_closed,
+  upstream_reset,
+  upstream_bad_response,
+  upstream_header_too_large,
+  response_timeout,
+  idle_timeout,
+  total_timeout,
+  upstream_truncated,
+  tunnel_timeout,
   internal_error,
 };
 
@@ -34,53 +66,86 @@ struct CauseInfo {
 
 inline constexpr std::array kCauses{
     CauseInfo{Cause::none, "none", "", 0, "Answered by the backend, no error of the proxy."},
-    CauseInfo{Cause::bad_request, "bad_request", "http_request_error", 400, "The request line, a header or the host breaks RFC 9112."},
-    CauseInfo{Cause::bad_framing, "bad_framing", "http_request_error", 400, "Content-Length or Transfer-Encoding is wrong or ambiguous."},
-    CauseInfo{Cause::unsupported_transfer_coding, "unsupported_transfer_coding", "http_request_error", 501, "A transfer coding other than chunked."},
-    CauseInfo{Cause::version_not_supported, "version_not_supported", "http_request_error", 505, "The version is neither HTTP/1.0 nor HTTP/1.1."},
-    CauseInfo{Cause::method_not_implemented, "method_not_implemented", "http_request_error", 501, "The method is longer than 32 bytes."},
-    CauseInfo{Cause::uri_too_long, "uri_too_long", "http_request_error", 414, "The request target is longer than 8 KiB."},
-    CauseInfo{Cause::header_too_large, "header_too_large", "http_request_error", 431, "limits.header_bytes or limits.header_count exceeded."},
+    CauseInfo{Cause::bad_request, "bad_request", "http_request_error", 400,
+              "The request line, a header or the host breaks RFC 9112."},
+    CauseInfo{Cause::bad_framing, "bad_framing", "http_request_error", 400,
+              "Content-Length or Transfer-Encoding is wrong or ambiguous."},
+    CauseInfo{Cause::unsupported_transfer_coding, "unsupported_transfer_coding", "http_request_error", 501,
+              "A transfer coding other than chunked."},
+    CauseInfo{Cause::version_not_supported, "version_not_supported", "http_request_error", 505,
+              "The version is neither HTTP/1.0 nor HTTP/1.1."},
+    CauseInfo{Cause::method_not_implemented, "method_not_implemented", "http_request_error", 501,
+              "The method is longer than 32 bytes."},
+    CauseInfo{Cause::uri_too_long, "uri_too_long", "http_request_error", 414,
+              "The request target is longer than 8 KiB."},
+    CauseInfo{Cause::header_too_large, "header_too_large", "http_request_error", 431,
+              "limits.header_bytes or limits.header_count exceeded."},
     CauseInfo{Cause::body_too_large, "body_too_large", "http_request_error", 413, "limits.body_bytes exceeded."},
-    CauseInfo{Cause::header_timeout, "header_timeout", "http_request_error", 408, "The request head did not arrive within timeout.header."},
-    CauseInfo{Cause::body_too_slow, "body_too_slow", "http_request_error", 408, "The request body came slower than limits.body_min_rate."},
-    CauseInfo{Cause::expectation_failed, "expectation_failed", "http_request_error", 417, "Expect asks for something other than 100-continue."},
-    CauseInfo{Cause::method_not_allowed, "method_not_allowed", "http_request_denied", 405, "CONNECT and TRACE are not proxied."},
-    CauseInfo{Cause::client_gone, "client_gone", "", 499, "The client closed its connection before the answer was complete."},
+    CauseInfo{Cause::header_timeout, "header_timeout", "http_request_error", 408,
+              "The request head did not arrive within timeout.header."},
+    CauseInfo{Cause::body_too_slow, "body_too_slow", "http_request_error", 408,
+              "The request body came slower than limits.body_min_rate."},
+    CauseInfo{Cause::expectation_failed, "expectation_failed", "http_request_error", 417,
+              "Expect asks for something other than 100-continue."},
+    CauseInfo{Cause::method_not_allowed, "method_not_allowed", "http_request_denied", 405,
+              "CONNECT and TRACE are not proxied."},
+    CauseInfo{Cause::client_gone, "client_gone", "", 499,
+              "The client closed its connection before the answer was complete."},
     CauseInfo{Cause::client_too_slow, "client_too_slow", "", 499, "The client did not read for timeout.send_stall."},
     CauseInfo{Cause::no_route, "no_route", "destination_not_found", 404, "No route matches."},
     CauseInfo{Cause::fixed_response, "fixed_response", "", 0, "A route with respond answered."},
     CauseInfo{Cause::redirect, "redirect", "", 0, "A route with redirect answered."},
-    CauseInfo{Cause::max_forwards, "max_forwards", "", 200, "OPTIONS with Max-Forwards: 0 is answered here (RFC 9110 §7.6.2)."},
+    CauseInfo{Cause::max_forwards, "max_forwards", "", 200,
+              "OPTIONS with Max-Forwards: 0 is answered here (RFC 9110 §7.6.2)."},
     CauseInfo{Cause::no_backend, "no_backend", "destination_unavailable", 503, "No backend of the pool is usable."},
-    CauseInfo{Cause::pool_limit, "pool_limit", "connection_limit_reached", 503, "limits.inflight reached and the pool has no queue."},
-    CauseInfo{Cause::queue_full, "queue_full", "connection_limit_reached", 503, "limits.inflight reached and limits.queue is full."},
-    CauseInfo{Cause::queue_timeout, "queue_timeout", "connection_limit_reached", 503, "Waited limits.queue_timeout for a free place."},
-    CauseInfo{Cause::overload_memory, "overload_memory", "proxy_internal_response", 503, "The process is near limits.memory."},
-    CauseInfo{Cause::overload_connections, "overload_connections", "connection_limit_reached", 503, "limits.connections or the descriptor limit reached."},
+    CauseInfo{Cause::pool_limit, "pool_limit", "connection_limit_reached", 503,
+              "limits.inflight reached and the pool has no queue."},
+    CauseInfo{Cause::queue_full, "queue_full", "connection_limit_reached", 503,
+              "limits.inflight reached and limits.queue is full."},
+    CauseInfo{Cause::queue_timeout, "queue_timeout", "connection_limit_reached", 503,
+              "Waited limits.queue_timeout for a free place."},
+    CauseInfo{Cause::overload_memory, "overload_memory", "proxy_internal_response", 503,
+              "The process is near limits.memory."},
+    CauseInfo{Cause::overload_connections, "overload_connections", "connection_limit_reached", 503,
+              "limits.connections or the descriptor limit reached."},
     CauseInfo{Cause::draining, "draining", "proxy_internal_response", 503, "The process is ending."},
-    CauseInfo{Cause::connect_refused, "connect_refused", "connection_refused", 502, "The backend refused the connection."},
-    CauseInfo{Cause::connect_timeout, "connect_timeout", "connection_timeout", 504, "The backend did not accept within timeout.connect."},
-    CauseInfo{Cause::connect_failed, "connect_failed", "destination_ip_unroutable", 502, "The backend's address could not be reached."},
-    CauseInfo{Cause::upstream_closed, "upstream_closed", "connection_terminated", 502, "The backend closed the connection before answering."},
-    CauseInfo{Cause::upstream_reset, "upstream_reset", "connection_terminated", 502, "The backend reset the connection before answering."},
-    CauseInfo{Cause::upstream_bad_response, "upstream_bad_response", "http_protocol_error", 502, "The backend's answer breaks RFC 9112."},
-    CauseInfo{Cause::upstream_header_too_large, "upstream_header_too_large", "http_response_header_section_size", 502, "The backend's response head is over 64 KiB or 200 fields."},
-    CauseInfo{Cause::response_timeout, "response_timeout", "http_response_timeout", 504, "No response head within timeout.response."},
-    CauseInfo{Cause::idle_timeout, "idle_timeout", "http_response_timeout", 504, "A body stood still for timeout.idle."},
-    CauseInfo{Cause::total_timeout, "total_timeout", "http_response_timeout", 504, "The request took longer than timeout.total."},
-    CauseInfo{Cause::upstream_truncated, "upstream_truncated", "http_response_incomplete", 502, "The backend ended in the middle of its response."},
+    CauseInfo{Cause::connect_refused, "connect_refused", "connection_refused", 502,
+              "The backend refused the connection."},
+    CauseInfo{Cause::connect_timeout, "connect_timeout", "connection_timeout", 504,
+              "The backend did not accept within timeout.connect."},
+    CauseInfo{Cause::connect_failed, "connect_failed", "destination_ip_unroutable", 502,
+              "The backend's address could not be reached."},
+    CauseInfo{Cause::upstream_closed, "upstream_closed", "connection_terminated", 502,
+              "The backend closed the connection before answering."},
+    CauseInfo{Cause::upstream_reset, "upstream_reset", "connection_terminated", 502,
+              "The backend reset the connection before answering."},
+    CauseInfo{Cause::upstream_bad_response, "upstream_bad_response", "http_protocol_error", 502,
+              "The backend's answer breaks RFC 9112."},
+    CauseInfo{Cause::upstream_header_too_large, "upstream_header_too_large", "http_response_header_section_size", 502,
+              "The backend's response head is over 64 KiB or 200 fields."},
+    CauseInfo{Cause::response_timeout, "response_timeout", "http_response_timeout", 504,
+              "No response head within timeout.response."},
+    CauseInfo{Cause::idle_timeout, "idle_timeout", "http_response_timeout", 504,
+              "A body stood still for timeout.idle."},
+    CauseInfo{Cause::total_timeout, "total_timeout", "http_response_timeout", 504,
+              "The request took longer than timeout.total."},
+    CauseInfo{Cause::upstream_truncated, "upstream_truncated", "http_response_incomplete", 502,
+              "The backend ended in the middle of its response."},
     CauseInfo{Cause::tunnel_timeout, "tunnel_timeout", "", 0, "A tunnel was idle for timeout.tunnel."},
-    CauseInfo{Cause::internal_error, "internal_error", "proxy_internal_error", 500, "A defect of the proxy; please report it."},
+    CauseInfo{Cause::internal_error, "internal_error", "proxy_internal_error", 500,
+              "A defect of the proxy; please report it."},
 };
+// clang-format on
 inline constexpr size_t kCauseCount = kCauses.size();
 
 constexpr const CauseInfo& info(Cause cause) { return kCauses[static_cast<size_t>(cause)]; }
 
-static_assert([] {
-  for (size_t i = 0; i < kCauseCount; ++i)
-    if (static_cast<size_t>(kCauses[i].cause) != i) return false;
-  return static_cast<size_t>(Cause::internal_error) + 1 == kCauseCount;
-}(), "kCauses stands in the order of the enumeration and is complete");
+static_assert(
+    [] {
+      for (size_t i = 0; i < kCauseCount; ++i)
+        if (static_cast<size_t>(kCauses[i].cause) != i) return false;
+      return static_cast<size_t>(Cause::internal_error) + 1 == kCauseCount;
+    }(),
+    "kCauses stands in the order of the enumeration and is complete");
 
 }  // namespace weir

@@ -22,8 +22,9 @@ class Counter {
 class Histogram {
  public:
   /// Upper bounds in microseconds; a last bucket takes the rest.
-  static constexpr std::array<uint64_t, 17> kBounds{250,     500,     1'000,   2'500,     5'000,     10'000,    25'000,     50'000,    100'000,
-                                                    250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000};
+  static constexpr std::array<uint64_t, 17> kBounds{250,       500,       1'000,      2'500,      5'000,     10'000,
+                                                    25'000,    50'000,    100'000,    250'000,    500'000,   1'000'000,
+                                                    2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000};
   void observe(uint64_t microseconds) {
     size_t i = 0;
     while (i < kBounds.size() && microseconds > kBounds[i]) ++i;

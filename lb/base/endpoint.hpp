@@ -15,8 +15,8 @@ struct Endpoint {
   sockaddr_storage storage{};
   socklen_t length = 0;
 
-  /// "127.0.0.1:80", "[::1]:80", ":80" (every address, dual-stack), "localhost:80" (127.0.0.1), "unix:/path", "unix:@abstract".
-  /// Empty when `text` is none of these.
+  /// "127.0.0.1:80", "[::1]:80", ":80" (every address, dual-stack), "localhost:80" (127.0.0.1), "unix:/path",
+  /// "unix:@abstract". Empty when `text` is none of these.
   static std::optional<Endpoint> parse(std::string_view text);
   static Endpoint from_sockaddr(const sockaddr* address, socklen_t length);
 
@@ -30,7 +30,8 @@ struct Endpoint {
   bool operator==(const Endpoint& other) const;
 };
 
-/// A block of addresses: "10.0.0.0/8", "::1", "fd00::/8". IPv4-mapped IPv6 addresses match IPv4 blocks. "unix" matches unix peers.
+/// A block of addresses: "10.0.0.0/8", "::1", "fd00::/8". IPv4-mapped IPv6 addresses match IPv4 blocks. "unix" matches
+/// unix peers.
 class AddressBlock {
  public:
   static std::optional<AddressBlock> parse(std::string_view text);

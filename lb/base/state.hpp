@@ -1,5 +1,6 @@
-// The state that the process shares over all workers and keeps over reloads: backends, pools, routes with their exact in-flight numbers,
-// published health and metric cells. Written by the data plane and by the control thread, read by everyone; no locks on the request path.
+// The state that the process shares over all workers and keeps over reloads: backends, pools, routes with their exact
+// in-flight numbers, published health and metric cells. Written by the data plane and by the control thread, read by
+// everyone; no locks on the request path.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -20,21 +21,21 @@ struct alignas(64) SharedGauge {
 };
 
 enum class BackendStatus : uint8_t {
-  unknown,   // not yet probed: usable
-  up,        // usable
-  down,      // active checks failed
-  ejected,   // passive ejection
+  unknown,  // not yet probed: usable
+  up,       // usable
+  down,     // active checks failed
+  ejected,  // passive ejection
 };
 std::string_view to_string(BackendStatus status);
 
 /// Written by one worker.
 struct alignas(64) BackendCells {
-  Counter requests;          // attempts sent to it
-  Counter responses[6];      // by class: [1]…[5]
-  Counter failures;          // attempts that failed for the backend's sake
+  Counter requests;      // attempts sent to it
+  Counter responses[6];  // by class: [1]…[5]
+  Counter failures;      // attempts that failed for the backend's sake
   Counter connects, connect_failures, reused;
   Counter bytes_sent, bytes_received;
-  Histogram latency;         // first byte of the attempt sent → response head
+  Histogram latency;  // first byte of the attempt sent → response head
 };
 
 struct BackendState {
@@ -42,15 +43,15 @@ struct BackendState {
       : pool(std::move(pool_name)), name(std::move(backend_name)), address(where), cells(workers) {}
   const std::string pool, name;
   const Endpoint address;
-  SharedGauge inflight;                      // exact over the process
-  SharedGauge phantom;                       // added to in-flight in load comparisons only (techniques §3)
-  std::atomic<uint64_t> latency{0};          // peak-EWMA, format private to lb/balance/latency.hpp
+  SharedGauge inflight;              // exact over the process
+  SharedGauge phantom;               // added to in-flight in load comparisons only (techniques §3)
+  std::atomic<uint64_t> latency{0};  // peak-EWMA, format private to lb/balance/latency.hpp
   std::atomic<uint32_t> consecutive_failures{0};
   std::atomic<uint32_t> open_connections{0};
   std::atomic<BackendStatus> status{BackendStatus::unknown};  // written by the health monitor alone
   std::atomic<uint32_t> weight_permille{1000};                // slow start; written by the health monitor alone
   std::atomic<uint64_t> ejections{0}, checks_ok{0}, checks_failed{0}, transitions{0};
-  std::vector<BackendCells> cells;           // by worker
+  std::vector<BackendCells> cells;  // by worker
   /// Why it is in its state, for people; guarded by reason_mutex, never touched on the request path.
   mutable std::mutex reason_mutex;
   std::string reason;
@@ -59,31 +60,31 @@ struct BackendState {
 
 struct alignas(64) PoolCells {
   Counter requests, queued, retries, retry_budget_exhausted;
-  Counter spilled;           // consistent_hash: bounded load moved the request
-  Counter panics;            // picks made with no usable backend
+  Counter spilled;  // consistent_hash: bounded load moved the request
+  Counter panics;   // picks made with no usable backend
   Histogram latency;
 };
 
 struct PoolState {
   PoolState(std::string pool_name, size_t workers) : name(std::move(pool_name)), cells(workers) {}
   const std::string name;
-  SharedGauge inflight;                      // requests admitted, exact over the process
-  SharedGauge waiting;                       // requests in the queue
-  SharedGauge retrying;                      // retries in flight: the retry budget
-  SharedGauge retry_debt;                    // retries not yet paid for by successes, in thousandths; see lb/route/retry.hpp
+  SharedGauge inflight;    // requests admitted, exact over the process
+  SharedGauge waiting;     // requests in the queue
+  SharedGauge retrying;    // retries in flight: the retry budget
+  SharedGauge retry_debt;  // retries not yet paid for by successes, in thousandths; see lb/route/retry.hpp
   std::vector<PoolCells> cells;
 };
 
 struct alignas(64) RouteCells {
-  Counter responses[6];                      // final answers to clients, by class [1]…[5]; [0]: none was sent
+  Counter responses[6];  // final answers to clients, by class [1]…[5]; [0]: none was sent
   Counter causes[kCauseCount];
-  Histogram latency;                         // first byte of the request → last byte of the answer handed to the kernel
+  Histogram latency;  // first byte of the request → last byte of the answer handed to the kernel
 };
 
 struct RouteState {
   RouteState(std::string route_name, std::string pool_name, size_t workers)
       : name(std::move(route_name)), pool(std::move(pool_name)), cells(workers) {}
-  const std::string name, pool;              // pool is empty for redirect and respond
+  const std::string name, pool;  // pool is empty for redirect and respond
   std::vector<RouteCells> cells;
 };
 
@@ -91,13 +92,13 @@ struct RouteState {
 struct alignas(64) WorkerCells {
   Counter connections_accepted, connections_closed, connections_refused, connections_shed;
   Counter upstream_opened, upstream_closed;
-  Counter bytes_received, bytes_sent;        // downstream
+  Counter bytes_received, bytes_sent;                     // downstream
   Counter requests_parsed, protocol_errors[kCauseCount];  // refused before a route was known
   Counter headers_dropped_underscore, headers_dropped_hop_by_hop;
   Counter tunnels_opened, tunnels_closed;
-  Counter accept_paused;                     // EMFILE and its kin
-  Counter log_dropped;                       // access lines lost to a full ring
-  std::atomic<uint64_t> buffer_bytes{0};     // held in connection buffers; one writer
+  Counter accept_paused;                  // EMFILE and its kin
+  Counter log_dropped;                    // access lines lost to a full ring
+  std::atomic<uint64_t> buffer_bytes{0};  // held in connection buffers; one writer
 };
 
 /// What the admin listener and the metrics see of the whole process.

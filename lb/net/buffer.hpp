@@ -1,4 +1,5 @@
-// Bytes that a connection must keep: a partial head, pipelined requests, the tail that the kernel did not take. An idle connection holds none.
+// Bytes that a connection must keep: a partial head, pipelined requests, the tail that the kernel did not take. An idle
+// connection holds none.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -38,7 +39,8 @@ class BufferPool {
   uint64_t used_ = 0;
 };
 
-/// A queue of bytes in one block; grows, never shrinks until it is empty. Must be released to its pool before it is destroyed.
+/// A queue of bytes in one block; grows, never shrinks until it is empty. Must be released to its pool before it is
+/// destroyed.
 class Buffer {
  public:
   bool empty() const { return begin_ == end_; }

@@ -17,7 +17,9 @@ struct Poller::Watch {
 };
 
 Poller::Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch)
-    : watch_(std::make_unique<Watch>(context)), before_batch_(std::move(before_batch)), after_batch_(std::move(after_batch)) {
+    : watch_(std::make_unique<Watch>(context)),
+      before_batch_(std::move(before_batch)),
+      after_batch_(std::move(after_batch)) {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1");
   watch_->descriptor.assign(epoll_);
@@ -62,11 +64,12 @@ void Poller::again(Pollable& target) {
 }
 
 void Poller::wait() {
-  watch_->descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-    if (error || epoll_ < 0) return;
-    run();
-    if (epoll_ >= 0) wait();
-  });
+  watch_->descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                                [this](boost::system::error_code error) {
+                                  if (error || epoll_ < 0) return;
+                                  run();
+                                  if (epoll_ >= 0) wait();
+                                });
 }
 
 void Poller::run() {

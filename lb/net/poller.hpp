@@ -1,8 +1,9 @@
 // Edge-triggered readiness for the data path's sockets, as a guest of an Asio io_context.
 //
-// Asio 1.81 pays an epoll_ctl(MOD) for every async_wait and keeps some 200 bytes a descriptor. The data path instead registers each socket
-// once, edge-triggered, in an epoll instance of its own, and Asio watches that one descriptor: no system call but recv and send per message, and
-// timers, posts from other threads, signals and everything else stay Asio's. docs/adr/0002-own-poller.md has the figures.
+// Asio 1.81 pays an epoll_ctl(MOD) for every async_wait and keeps some 200 bytes a descriptor. The data path instead
+// registers each socket once, edge-triggered, in an epoll instance of its own, and Asio watches that one descriptor: no
+// system call but recv and send per message, and timers, posts from other threads, signals and everything else stay
+// Asio's. docs/adr/0002-own-poller.md has the figures.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -15,7 +16,8 @@ class io_context;
 
 namespace weir::net {
 
-/// Something with a descriptor in the poller. Events are edges: what on_events leaves unread raises no second event (use Poller::again).
+/// Something with a descriptor in the poller. Events are edges: what on_events leaves unread raises no second event
+/// (use Poller::again).
 class Pollable {
  public:
   virtual ~Pollable() = default;
@@ -30,7 +32,8 @@ class Pollable {
 
 class Poller {
  public:
-  /// `before_batch` runs when events have arrived (the worker reads its clock there); `after_batch` when all are handled (deferred deletion).
+  /// `before_batch` runs when events have arrived (the worker reads its clock there); `after_batch` when all are
+  /// handled (deferred deletion).
   Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch);
   ~Poller();
 
@@ -50,8 +53,8 @@ class Poller {
 
  private:
   static constexpr int kBatch = 256;
-  static constexpr int kRounds = 16;     // before Asio gets its turn
-  static constexpr int kBusyBatch = 4;   // so many events suggest that more have come meanwhile
+  static constexpr int kRounds = 16;    // before Asio gets its turn
+  static constexpr int kBusyBatch = 4;  // so many events suggest that more have come meanwhile
 
   void wait();
   void run();

@@ -56,7 +56,8 @@ void remove_stale_socket(const Endpoint& where) {
   struct stat status {};
   if (::stat(address->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) return;
   UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (probe && ::connect(probe.get(), where.address(), where.length) != 0 && errno == ECONNREFUSED) ::unlink(address->sun_path);
+  if (probe && ::connect(probe.get(), where.address(), where.length) != 0 && errno == ECONNREFUSED)
+    ::unlink(address->sun_path);
 }
 
 ListenerSockets open_unix(const Endpoint& where, size_t workers) {
@@ -88,7 +89,8 @@ ListenerSockets open_listener(const Endpoint& where, size_t workers) {
 }
 
 void stop_new_connections(int listener_fd) {
-  // A listener's socket filter sees the TCP header: drop SYN without ACK, let the last ACK of a handshake under way through.
+  // A listener's socket filter sees the TCP header: drop SYN without ACK, let the last ACK of a handshake under way
+  // through.
   sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
       BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),

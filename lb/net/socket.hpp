@@ -9,22 +9,23 @@
 
 namespace weir::net {
 
-/// One listening socket a worker on one address (a unix socket is one socket, duplicated). Port 0 takes a free port, the same for all.
-/// A port in use is an error even if its owner allows sharing, or a second daemon would silently take half the connections.
-/// Throws std::system_error with a sentence for people.
+/// One listening socket a worker on one address (a unix socket is one socket, duplicated). Port 0 takes a free port,
+/// the same for all. A port in use is an error even if its owner allows sharing, or a second daemon would silently take
+/// half the connections. Throws std::system_error with a sentence for people.
 struct ListenerSockets {
-  Endpoint address;             // with the real port
+  Endpoint address;  // with the real port
   std::vector<UniqueFd> fds;
 };
 ListenerSockets open_listener(const Endpoint& where, size_t workers);
 
-/// New connections are refused from now on, while those the kernel is completing still arrive: to be followed by accepts for a while, then close.
+/// New connections are refused from now on, while those the kernel is completing still arrive: to be followed by
+/// accepts for a while, then close.
 void stop_new_connections(int listener_fd);
 
 struct UpstreamSocket {
   UniqueFd fd;
-  bool connected = false;       // else in progress: writable when done
-  int error = 0;                // errno; fd is empty then
+  bool connected = false;  // else in progress: writable when done
+  int error = 0;           // errno; fd is empty then
 };
 /// Non-blocking connect; TCP_NODELAY, and TCP_USER_TIMEOUT so that a vanished host is noticed.
 UpstreamSocket connect_to(const Endpoint& where, std::chrono::milliseconds user_timeout);

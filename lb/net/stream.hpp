@@ -1,5 +1,5 @@
-// A non-blocking byte stream over a descriptor: one recv or sendmsg a call, never blocking, never throwing. The one place where the data
-// path moves bytes, so that TLS can stand beneath it.
+// A non-blocking byte stream over a descriptor: one recv or sendmsg a call, never blocking, never throwing. The one
+// place where the data path moves bytes, so that TLS can stand beneath it.
 #pragma once
 #include <sys/uio.h>
 
@@ -11,10 +11,10 @@
 namespace weir::net {
 
 enum class IoStatus : uint8_t {
-  ok,           // `bytes` were moved (> 0)
+  ok,  // `bytes` were moved (> 0)
   would_block,
-  end,          // recv: the peer has ended its side
-  error,        // see `error`; the connection is dead
+  end,    // recv: the peer has ended its side
+  error,  // see `error`; the connection is dead
 };
 
 struct IoResult {

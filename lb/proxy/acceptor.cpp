@@ -12,10 +12,10 @@
 namespace weir::proxy {
 
 namespace {
-constexpr int kBatch = 64;                                  // accepts, then the connections get their turn
-constexpr auto kPause = std::chrono::milliseconds(100);     // without descriptors or memory (security-rules D)
-constexpr auto kClosing = std::chrono::milliseconds(200);   // handshakes under way when a listener closes get so long
-constexpr uint32_t kRefusals = 64;                          // beyond limits.connections so many get a 503, the others are closed at once
+constexpr int kBatch = 64;                                 // accepts, then the connections get their turn
+constexpr auto kPause = std::chrono::milliseconds(100);    // without descriptors or memory (security-rules D)
+constexpr auto kClosing = std::chrono::milliseconds(200);  // handshakes under way when a listener closes get so long
+constexpr uint32_t kRefusals = 64;  // beyond limits.connections so many get a 503, the others are closed at once
 
 UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 }  // namespace
@@ -23,7 +23,8 @@ UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEX
 Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd)
     : worker_(worker), info_(std::move(info)), configured_(configured), fd_(std::move(fd)), reserve_(open_reserve()) {
   // Accepted sockets inherit both: no system call for each connection.
-  if (!configured_.is_unix()) net::prepare_downstream(fd_.get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
+  if (!configured_.is_unix())
+    net::prepare_downstream(fd_.get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
   worker_.poller.add_level(fd_.get(), *this);
 }
 
@@ -68,8 +69,9 @@ bool Acceptor::accept_one() {
     worker_.cells.connections_closed.add();
     return true;
   }
-  auto* connection = new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)),
-                                              Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length));
+  auto* connection =
+      new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)),
+                               Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length));
   worker_.add(*connection);
   if (over) {
     worker_.cells.connections_refused.add();
@@ -82,7 +84,9 @@ bool Acceptor::accept_one() {
 void Acceptor::pause() {
   if (!paused_) worker_.poller.remove(fd_.get());
   if (!paused_ && worker_.cells.accept_paused.get() % 100 == 0)
-    log::warn("accept_paused", {{"listener", info_->name}, {"reason", "no descriptors or memory left; raise the limit or lower limits.connections"}});
+    log::warn("accept_paused",
+              {{"listener", info_->name},
+               {"reason", "no descriptors or memory left; raise the limit or lower limits.connections"}});
   paused_ = true;
   worker_.cells.accept_paused.add();
   worker_.wheel.arm(*this, worker_.now + kPause);

@@ -26,7 +26,8 @@ bool Admission::try_admit(const config::PoolLimits& limits) {
 Admission::Wait Admission::wait(const Ticket& ticket, const config::PoolLimits& limits, bool holds_place) {
   const std::lock_guard lock(mutex_);
   if (waiters_.size() >= limits.queue) return Wait::full;
-  // Announced before the last look at the limit: a release after that look sees the waiter (both are sequentially consistent).
+  // Announced before the last look at the limit: a release after that look sees the waiter (both are sequentially
+  // consistent).
   waiters_.push_back({ticket, holds_place});
   state_.waiting.value.fetch_add(1);
   if (holds_place || waiters_.size() > 1 || !take(limits)) return Wait::queued;

@@ -1,5 +1,5 @@
-// limits.inflight and the pool's queue: exact over all workers, first come first served. One a pool; lives over reloads.
-// A free place costs one compare-and-swap; the mutex is touched only while requests wait.
+// limits.inflight and the pool's queue: exact over all workers, first come first served. One a pool; lives over
+// reloads. A free place costs one compare-and-swap; the mutex is touched only while requests wait.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -39,8 +39,8 @@ class Admission : public std::enable_shared_from_this<Admission> {
   /// Takes a place if there is one and nobody waits for it.
   bool try_admit(const config::PoolLimits& limits);
   enum class Wait : uint8_t { queued, admitted, full };
-  /// Queues the request; `admitted` if a place came free meanwhile. `holds_place`: it has its place in the pool already and waits for a
-  /// backend below limits.per_backend.
+  /// Queues the request; `admitted` if a place came free meanwhile. `holds_place`: it has its place in the pool already
+  /// and waits for a backend below limits.per_backend.
   Wait wait(const Ticket& ticket, const config::PoolLimits& limits, bool holds_place);
   /// A queued request gave up. False: it was granted at the same moment, and the grant is on its way.
   bool forget(const Ticket& ticket);

@@ -39,7 +39,8 @@ bool Exchange::choose_backend() {
   size_t tried_here = 0;
   if (tried_count_)
     for (uint32_t i = 0; i < candidates.size() && tried_here < tried.size(); ++i)
-      if (std::find(tried_.begin(), tried_.begin() + tried_count_, candidates[i].backend) != tried_.begin() + tried_count_)
+      if (std::find(tried_.begin(), tried_.begin() + tried_count_, candidates[i].backend) !=
+          tried_.begin() + tried_count_)
         tried[tried_here++] = i;
   balance::PickContext context{key_hash(), {tried.data(), tried_here}, worker_.now, worker_.rng};
   if (pool.panic) pool.cells->panics.add();
@@ -54,7 +55,8 @@ bool Exchange::choose_backend() {
     else
       while (now < candidate.limit && !inflight.compare_exchange_weak(now, now + 1)) {
       }
-    if (candidate.limit && now >= candidate.limit) continue;  // another worker was faster: it is full now, the picker passes it over
+    if (candidate.limit && now >= candidate.limit)
+      continue;  // another worker was faster: it is full now, the picker passes it over
     backend_held_ = true;
     if (context.spilled) pool.cells->spilled.add();
     set_ = pool.upstreams[candidate.backend];
@@ -129,8 +131,8 @@ void Exchange::send_request() {
 
 /// RFC 9110 §7.8; an Upgrade with a body, or to h2c, is forwarded as an ordinary request (security-rules A10).
 bool Exchange::wants_upgrade() const {
-  return head.connection_upgrade && head.minor == 1 && head.framing == http1::Framing::none && head.has(http1::FieldId::upgrade) &&
-         !http1::list_contains(head.find(http1::FieldId::upgrade), "h2c");
+  return head.connection_upgrade && head.minor == 1 && head.framing == http1::Framing::none &&
+         head.has(http1::FieldId::upgrade) && !http1::list_contains(head.find(http1::FieldId::upgrade), "h2c");
 }
 
 // ---- failure ----
@@ -198,9 +200,11 @@ void Exchange::report_failure() {
   BackendState& backend = *set_->backend;
   set_->cells->failures.add();
   const auto& eject = pool_->pool->config->eject;
-  if (const Duration median = pool_->median_latency; median > Duration::zero()) worker_.add_phantom(set_->backend, median);
+  if (const Duration median = pool_->median_latency; median > Duration::zero())
+    worker_.add_phantom(set_->backend, median);
   if (!eject.enabled) return;
-  if (backend.consecutive_failures.fetch_add(1, std::memory_order_relaxed) + 1 == eject.after) worker_.shared.monitor.report_failures(set_->backend);
+  if (backend.consecutive_failures.fetch_add(1, std::memory_order_relaxed) + 1 == eject.after)
+    worker_.shared.monitor.report_failures(set_->backend);
 }
 
 void Exchange::report_success() {
@@ -213,7 +217,8 @@ void Exchange::release_upstream(bool reusable) {
   UpstreamConnection* connection = std::exchange(upstream_, nullptr);
   if (!reusable) return connection->close();
   Duration keep = pool_->pool->config->timeout.keep_alive;
-  if (upstream_keep_alive_ > 0) keep = std::min<Duration>(keep, std::chrono::seconds(std::max(1u, upstream_keep_alive_) - 1));
+  if (upstream_keep_alive_ > 0)
+    keep = std::min<Duration>(keep, std::chrono::seconds(std::max(1u, upstream_keep_alive_) - 1));
   connection->keep(keep);
 }
 

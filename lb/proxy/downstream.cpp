@@ -11,15 +11,16 @@
 namespace weir::proxy {
 
 namespace {
-constexpr auto kLingerTime = std::chrono::seconds(2);      // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
-constexpr uint32_t kLingerBytes = 64 << 10;                // so that a client still sending can read the answer
-constexpr auto kBodyClock = std::chrono::seconds(5);       // limits.body_min_rate is judged over so long
-constexpr int kTurns = 16;                                 // receives or pipelined requests, then others get a turn
-constexpr uint32_t kHeadStep = 1024;                       // a partial head grows by at least so much room
+constexpr auto kLingerTime =
+    std::chrono::seconds(2);  // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
+constexpr uint32_t kLingerBytes = 64 << 10;           // so that a client still sending can read the answer
+constexpr auto kBodyClock = std::chrono::seconds(5);  // limits.body_min_rate is judged over so long
+constexpr int kTurns = 16;                            // receives or pipelined requests, then others get a turn
+constexpr uint32_t kHeadStep = 1024;                  // a partial head grows by at least so much room
 }  // namespace
 
-DownstreamConnection::DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream,
-                                           const Endpoint& peer)
+DownstreamConnection::DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener,
+                                           net::Stream stream, const Endpoint& peer)
     : worker_(worker), listener_(std::move(listener)), stream_(std::move(stream)) {
   const std::string text = peer.is_unix() ? "unix:" : peer.host();
   peer_length_ = static_cast<uint8_t>(std::min(text.size(), sizeof peer_text_));
@@ -180,7 +181,8 @@ void DownstreamConnection::receive_head() {
     return;
   }
   const size_t used = take_request(into, result.bytes);
-  if (state_ != State::closed && state_ != State::linger) in_.append(worker_.buffers, {into + used, result.bytes - used});
+  if (state_ != State::closed && state_ != State::linger)
+    in_.append(worker_.buffers, {into + used, result.bytes - used});
 }
 
 size_t DownstreamConnection::take_request(char* bytes, size_t size) {
@@ -224,7 +226,8 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
           : exchange->head.framing == http1::Framing::length && exchange->head.content_length > 0 ? Body::length
                                                                                                   : Body::none;
   body_remaining_ = exchange->head.content_length;
-  if (body_ == Body::chunked) chunks_ = http1::ChunkDecoder({config.limits.chunk_ext_bytes, config.limits.trailers, config.limits.trailer_bytes});
+  if (body_ == Body::chunked)
+    chunks_ = http1::ChunkDecoder({config.limits.chunk_ext_bytes, config.limits.trailers, config.limits.trailer_bytes});
   if (body_ == Body::none) {
     state_ = State::waiting;
     cancel();
@@ -249,7 +252,8 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   return used;
 }
 
-/// Decodes what belongs to the body; the pieces of a chunked body are moved together, so that `data` is one piece. Returns the bytes used.
+/// Decodes what belongs to the body; the pieces of a chunked body are moved together, so that `data` is one piece.
+/// Returns the bytes used.
 size_t DownstreamConnection::take_body(char* bytes, size_t size, std::string_view& data, bool& failed) {
   if (body_ == Body::none) return 0;
   if (body_ == Body::length) {
@@ -445,7 +449,8 @@ void DownstreamConnection::on_timer(TimePoint now) {
       const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - clock_started_).count() *
                           int64_t{worker_.runtime->config().limits.body_min_rate};
       const bool slow = static_cast<int64_t>(clocked_bytes_) < needed;
-      if (slow && exchange_->wants_body() && !exchange_->response_started()) return exchange_->on_downstream_failed(Cause::body_too_slow);
+      if (slow && exchange_->wants_body() && !exchange_->response_started())
+        return exchange_->on_downstream_failed(Cause::body_too_slow);
       return arm_for_body();
     }
     case State::linger: return close();

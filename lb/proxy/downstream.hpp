@@ -1,5 +1,5 @@
-// A client's connection: receives, parses heads, frames request bodies, sends answers, and keeps the client's time-outs. What a request
-// means is the exchange's business. An idle one holds no buffer.
+// A client's connection: receives, parses heads, frames request bodies, sends answers, and keeps the client's
+// time-outs. What a request means is the exchange's business. An idle one holds no buffer.
 #pragma once
 #include <memory>
 #include <string>
@@ -30,7 +30,8 @@ class DownstreamConnection final : public net::Pollable, public Timer {
  public:
   enum class Sent : uint8_t { all, pending, failed };
 
-  DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream, const Endpoint& peer);
+  DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream,
+                       const Endpoint& peer);
   ~DownstreamConnection();
   /// Registers with the poller and arms the first time-out. False: it could not, and is already closed.
   bool start();

@@ -39,8 +39,9 @@ void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
   upstream_keep_alive_ = 0;
   phase_ = Phase::deciding;
   keep_alive_ = true;
-  trusted_peer_ = admitted_ = backend_held_ = retrying_ = idempotent_ = body_complete_ = body_kept_ = body_lost_ = head_sent_ = chunk_response_ =
-      expecting_ = upgrade_ = raced_ = upstream_end_ = downstream_end_ = upstream_reusable_ = false;
+  trusted_peer_ = admitted_ = backend_held_ = retrying_ = idempotent_ = body_complete_ = body_kept_ = body_lost_ =
+      head_sent_ = chunk_response_ = expecting_ = upgrade_ = raced_ = upstream_end_ = downstream_end_ =
+          upstream_reusable_ = false;
   worker_.cells.headers_dropped_underscore.add(head.underscores_dropped);
 }
 

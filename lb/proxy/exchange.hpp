@@ -1,5 +1,6 @@
-// One request and its answer: the state that every step shares. The steps themselves stand in pipeline.cpp (what is decided, top-down),
-// attempt.cpp (a try at a backend), forward.cpp (bytes both ways), tunnel.cpp and local_response.cpp (answers of our own).
+// One request and its answer: the state that every step shares. The steps themselves stand in pipeline.cpp (what is
+// decided, top-down), attempt.cpp (a try at a backend), forward.cpp (bytes both ways), tunnel.cpp and
+// local_response.cpp (answers of our own).
 #pragma once
 #include <array>
 #include <string>
@@ -130,7 +131,8 @@ class Exchange final : public Timer {
   void answer_error(Cause why, const char* detail = "");
   void answer_redirect();
   void answer_fixed();
-  void answer_local(uint16_t status, std::string_view content_type, std::string_view body, std::string_view extra_fields);
+  void answer_local(uint16_t status, std::string_view content_type, std::string_view body,
+                    std::string_view extra_fields);
 
   // exchange.cpp
   void reset_head();
@@ -144,24 +146,24 @@ class Exchange final : public Timer {
   WorkerRuntime* runtime_ = nullptr;
   const Route* route_ = nullptr;
   WorkerPool* pool_ = nullptr;
-  UpstreamSet* set_ = nullptr;                  // of the current attempt
+  UpstreamSet* set_ = nullptr;  // of the current attempt
   std::array<char, kInlineHead> inline_head_;
-  net::Buffer long_head_;                       // a head that does not fit inline_head_
-  net::Buffer body_;                            // what is not yet sent, or kept for another try
+  net::Buffer long_head_;  // a head that does not fit inline_head_
+  net::Buffer body_;       // what is not yet sent, or kept for another try
   std::string path_storage_;
   http1::NormalizedPath path_;
-  std::string_view client_;                     // the address that is believed
+  std::string_view client_;  // the address that is believed
   bool trusted_peer_ = false;
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;
   TimePoint started_{}, attempt_started_{}, total_deadline_{}, phase_deadline_{}, try_deadline_{};
   uint64_t serial_ = 0;
-  std::string_view first_body_;                 // came with the head; in the receive scratch
+  std::string_view first_body_;  // came with the head; in the receive scratch
   uint64_t bytes_sent_ = 0, body_received_ = 0, upstream_us_ = 0;
-  std::array<uint32_t, kMaxTried> tried_;       // backends, in this request
-  uint32_t backend_index_ = 0;                  // of the current attempt, in the pool
-  uint32_t max_forwards_ = kNoMaxForwards;      // to be sent on
-  uint32_t upstream_keep_alive_ = 0;            // seconds the backend announced, 0: none
+  std::array<uint32_t, kMaxTried> tried_;   // backends, in this request
+  uint32_t backend_index_ = 0;              // of the current attempt, in the pool
+  uint32_t max_forwards_ = kNoMaxForwards;  // to be sent on
+  uint32_t upstream_keep_alive_ = 0;        // seconds the backend announced, 0: none
   uint8_t tried_count_ = 0;
   uint8_t attempts_ = 0;
   uint16_t status_ = 0;
@@ -170,7 +172,7 @@ class Exchange final : public Timer {
   bool admitted_ = false, backend_held_ = false, retrying_ = false, idempotent_ = false;
   bool body_complete_ = false, body_kept_ = false, body_lost_ = false;
   bool head_sent_ = false, keep_alive_ = true, chunk_response_ = false, expecting_ = false, upgrade_ = false;
-  bool raced_ = false;                          // the keep-alive race was met once
+  bool raced_ = false;  // the keep-alive race was met once
   bool upstream_reusable_ = false;
   bool upstream_end_ = false, downstream_end_ = false;  // tunnel
 };

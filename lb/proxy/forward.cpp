@@ -1,4 +1,5 @@
-// Bytes in both directions, framed anew. A short write stops the reading on the other side: what waits is bounded by one receive.
+// Bytes in both directions, framed anew. A short write stops the reading on the other side: what waits is bounded by
+// one receive.
 #include <algorithm>
 #include <cstring>
 
@@ -13,8 +14,8 @@ using http1::Framing;
 
 namespace {
 
-constexpr uint32_t kMaxInterim = 8;           // 1xx responses to one request (security-rules A13)
-constexpr size_t kCopyBelow = 16 << 10;       // a body so small is copied behind its head: one send of one piece
+constexpr uint32_t kMaxInterim = 8;      // 1xx responses to one request (security-rules A13)
+constexpr size_t kCopyBelow = 16 << 10;  // a body so small is copied behind its head: one send of one piece
 constexpr std::string_view kCrlf = "\r\n", kLastChunk = "0\r\n\r\n", kCrlfLastChunk = "\r\n0\r\n\r\n";
 
 iovec part(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
@@ -108,7 +109,8 @@ void Exchange::on_request_body(std::string_view data, bool complete) {
   body_received_ += data.size();
   body_complete_ = complete;
   const uint64_t limit = runtime_->config().limits.body_bytes;
-  if (limit && body_received_ > limit) return on_downstream_failed(Cause::body_too_large, "the body is above limits.body_bytes");
+  if (limit && body_received_ > limit)
+    return on_downstream_failed(Cause::body_too_large, "the body is above limits.body_bytes");
   if (!upstream_ || (phase_ != Phase::requesting && phase_ != Phase::responding)) return;
   keep_body(data);
   Parts parts;
@@ -138,7 +140,8 @@ void Exchange::on_upstream_drained() {
 // ---- response ----
 
 bool Exchange::wants_response() const {
-  return (phase_ == Phase::requesting || phase_ == Phase::responding || phase_ == Phase::tunnel) && !downstream_->blocked();
+  return (phase_ == Phase::requesting || phase_ == Phase::responding || phase_ == Phase::tunnel) &&
+         !downstream_->blocked();
 }
 
 void Exchange::on_upstream_bytes(char* data, size_t size) {
@@ -202,7 +205,8 @@ bool Exchange::forward_interim() {
 bool Exchange::retry_status(uint16_t status) {
   const auto& statuses = pool_->pool->config->retry.statuses;
   if (statuses.empty() || std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
-  if (tried_count_ >= pool_->table->candidates().size()) return false;  // nobody else to ask: the client gets this answer
+  if (tried_count_ >= pool_->table->candidates().size())
+    return false;  // nobody else to ask: the client gets this answer
   route::Attempt attempt = describe_attempt(route::FailureKind::status);
   attempt.status = status;
   const auto verdict = route::decide(attempt, pool_->pool->config->retry);
@@ -228,7 +232,8 @@ void Exchange::note_response(uint16_t status) {
   else
     report_success();
   const auto& retry = pool_->pool->config->retry;
-  if (std::find(retry.statuses.begin(), retry.statuses.end(), status) == retry.statuses.end()) route::repay_retries(*pool_->pool->state, retry);
+  if (std::find(retry.statuses.begin(), retry.statuses.end(), status) == retry.statuses.end())
+    route::repay_retries(*pool_->pool->state, retry);
 }
 
 void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {
@@ -241,7 +246,8 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   upstream_keep_alive_ = response.keep_alive_timeout;
   const bool unknown_length = response.framing == Framing::chunked || response.framing == Framing::until_close;
   chunk_response_ = unknown_length && head.minor == 1;
-  // A body that is still on its way when the answer comes is not waited for: the connection ends with the answer (RFC 9112 §9.6).
+  // A body that is still on its way when the answer comes is not waited for: the connection ends with the answer (RFC
+  // 9112 §9.6).
   keep_alive_ = head.keep_alive && body_complete_ && !(unknown_length && head.minor == 0) && !worker_.draining &&
                 worker_.shared.memory.load(std::memory_order_relaxed) < MemoryLevel::shed_keep_alive;
   HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
@@ -264,7 +270,8 @@ void Exchange::forward_body(char* data, size_t size, std::string_view response_h
   std::string_view body;
   bool complete = false;
   size_t used = 0;
-  if (!decode_response(data, size, body, used, complete)) return response_broken(Cause::upstream_bad_response, response_head);
+  if (!decode_response(data, size, body, used, complete))
+    return response_broken(Cause::upstream_bad_response, response_head);
   if (used < size) upstream_reusable_ = false;  // bytes that nobody asked for
   Parts parts;
   parts.add(response_head);
@@ -352,7 +359,8 @@ void Exchange::on_upstream_end(bool reset) {
   parts.add_body({}, true, chunk_response_);
   if (parts.count()) {
     bytes_sent_ += parts.bytes();
-    if (downstream_->send(parts.data(), parts.count()) == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+    if (downstream_->send(parts.data(), parts.count()) == DownstreamConnection::Sent::failed)
+      return on_downstream_failed(Cause::client_gone);
   }
   response_complete();
 }

@@ -13,16 +13,19 @@ using http1::Framing;
 constexpr uint64_t bit(FieldId id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
 // Written by us in any case.
-constexpr uint64_t kOwnRequestFields = bit(FieldId::host) | bit(FieldId::x_forwarded_for) | bit(FieldId::x_forwarded_proto) |
-                                       bit(FieldId::x_forwarded_host) | bit(FieldId::x_forwarded_port) | bit(FieldId::x_real_ip) |
+constexpr uint64_t kOwnRequestFields = bit(FieldId::host) | bit(FieldId::x_forwarded_for) |
+                                       bit(FieldId::x_forwarded_proto) | bit(FieldId::x_forwarded_host) |
+                                       bit(FieldId::x_forwarded_port) | bit(FieldId::x_real_ip) |
                                        bit(FieldId::x_request_id);
 
 bool named(const std::vector<std::string>& names, std::string_view name) {
-  return std::any_of(names.begin(), names.end(), [&](const std::string& n) { return http1::equals_ignore_case(n, name); });
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& n) { return http1::equals_ignore_case(n, name); });
 }
 
 bool set_by(const config::HeaderRules& rules, std::string_view name) {
-  return std::any_of(rules.set.begin(), rules.set.end(), [&](const auto& pair) { return http1::equals_ignore_case(pair.first, name); });
+  return std::any_of(rules.set.begin(), rules.set.end(),
+                     [&](const auto& pair) { return http1::equals_ignore_case(pair.first, name); });
 }
 
 /// Copies the field lines that go on, whole runs at a time. `skip`: ids that are written by the caller.
@@ -78,7 +81,8 @@ std::string_view upstream_host(const http1::RequestHead& head, const RequestCont
 }
 
 /// The values of all lines of a field, joined as one list and followed by `last`.
-void append_list(HeadWriter& out, const http1::RequestHead& head, FieldId id, std::string_view name, std::string_view last) {
+void append_list(HeadWriter& out, const http1::RequestHead& head, FieldId id, std::string_view name,
+                 std::string_view last) {
   out.add_all(name, ": ");
   if (head.has(id))
     for (const auto& field : head.all())
@@ -107,7 +111,8 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   else
     out.field("X-Forwarded-For", context.peer);
   const auto believed = [&](FieldId id) { return trusted ? head.find(id) : std::string_view(); };
-  const auto proto = believed(FieldId::x_forwarded_proto), host = believed(FieldId::x_forwarded_host), port = believed(FieldId::x_forwarded_port);
+  const auto proto = believed(FieldId::x_forwarded_proto), host = believed(FieldId::x_forwarded_host),
+             port = believed(FieldId::x_forwarded_port);
   out.field("X-Forwarded-Proto", proto.empty() ? "http" : proto);
   if (const auto value = host.empty() ? head.host() : host; !value.empty()) out.field("X-Forwarded-Host", value);
   if (!port.empty()) {
@@ -176,7 +181,8 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
   out.add("HTTP/1.1 ");
   out.number(head.status);
   out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
-  const auto* rules = context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
+  const auto* rules =
+      context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
   copy_fields(out, head, 0, rules);
   if (!head.has(FieldId::date)) out.field("Date", context.date);
   if (context.upgrade) {

@@ -1,4 +1,5 @@
-// Writes the heads that leave the proxy: the request for the backend, the response for the client. Pure: bytes in, bytes out.
+// Writes the heads that leave the proxy: the request for the backend, the response for the client. Pure: bytes in,
+// bytes out.
 #pragma once
 #include <cstring>
 #include <string_view>
@@ -40,17 +41,17 @@ class HeadWriter {
 
 /// What the proxy knows beyond the client's head.
 struct RequestContext {
-  std::string_view path;             // forwarded form, before `rewrite`
+  std::string_view path;  // forwarded form, before `rewrite`
   std::string_view matched_path;
   const config::Route* route = nullptr;
   const config::Pool* pool = nullptr;
   const config::Backend* backend = nullptr;
-  std::string_view peer;             // the address of the TCP peer
-  std::string_view client;           // the address that is believed
+  std::string_view peer;    // the address of the TCP peer
+  std::string_view client;  // the address that is believed
   std::string_view request_id;
-  uint16_t port = 0;                 // of the listener
-  bool trusted = false;              // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
-  bool forwarded = false;            // also send RFC 7239 Forwarded
+  uint16_t port = 0;       // of the listener
+  bool trusted = false;    // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
+  bool forwarded = false;  // also send RFC 7239 Forwarded
   bool upgrade = false;
   http1::Framing framing = http1::Framing::none;
   uint32_t max_forwards = ~uint32_t{0};  // received Max-Forwards, to be sent one less
@@ -59,11 +60,11 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
 
 struct ResponseContext {
   const config::Route* route = nullptr;
-  std::string_view date;             // added when the backend sent none (RFC 9110 §6.6.1)
+  std::string_view date;  // added when the backend sent none (RFC 9110 §6.6.1)
   bool keep_alive = true;
   uint8_t downstream_minor = 1;
-  bool chunked = false;              // the body follows in chunks
-  bool upgrade = false;              // 101
+  bool chunked = false;  // the body follows in chunks
+  bool upgrade = false;  // 101
 };
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context);
 /// A 1xx other than 101, as it came less its hop-by-hop fields.

@@ -48,11 +48,13 @@ bool wants_json(const http1::RequestHead& head) {
   return json > html || (json > 0 && json == html && json_first);
 }
 
-std::string error_body(const CauseInfo& cause, uint16_t status, std::string_view detail, std::string_view request_id, bool json) {
+std::string error_body(const CauseInfo& cause, uint16_t status, std::string_view detail, std::string_view request_id,
+                       bool json) {
   const auto reason = reason_phrase(status);
   if (json)
-    return fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"cause":"{}","detail":"{}","request_id":"{}"}})", reason, status,
-                       cause.name, detail.empty() ? cause.help : detail, request_id) +
+    return fmt::format(
+               R"({{"type":"about:blank","title":"{}","status":{},"cause":"{}","detail":"{}","request_id":"{}"}})",
+               reason, status, cause.name, detail.empty() ? cause.help : detail, request_id) +
            "\n";
   return fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0} {1}</title>\n"
@@ -63,8 +65,8 @@ std::string error_body(const CauseInfo& cause, uint16_t status, std::string_view
 }
 
 bool safe_for_header(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '+' || c == '=' ||
-         c == '/' || c == ':';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+         c == '.' || c == '+' || c == '=' || c == '/' || c == ':';
 }
 
 /// A request id goes into pages and headers of ours: from a trusted peer, but not necessarily one of good manners.
@@ -83,7 +85,8 @@ void Exchange::answer_error(Cause why, const char* detail) {
   const auto& pages = runtime_->config().error_pages;
   const auto page = pages.find(cause.status);
   const std::string_view id = presentable(request_id_);
-  const std::string body = page != pages.end() && !json ? page->second : error_body(cause, cause.status, detail, id, json);
+  const std::string body =
+      page != pages.end() && !json ? page->second : error_body(cause, cause.status, detail, id, json);
   std::string fields = "Cache-Control: no-store\r\n";
   if (!cause.proxy_status.empty()) {
     fields += fmt::format("Proxy-Status: weir; error={}; details=\"{}\"", cause.proxy_status, cause.name);
@@ -104,7 +107,8 @@ void Exchange::answer_redirect() {
   // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
   location += redirect.path.empty() ? std::string(path_.forwarded) : redirect.path;
   if (redirect.path.empty() && head.has_query) location += fmt::format("?{}", head.query_view());
-  if (host.empty()) return answer_error(Cause::bad_request, "a redirect needs the host, and HTTP/1.0 without Host names none");
+  if (host.empty())
+    return answer_error(Cause::bad_request, "a redirect needs the host, and HTTP/1.0 without Host names none");
   answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", location));
 }
 
@@ -115,7 +119,8 @@ void Exchange::answer_fixed() {
 }
 
 /// `extra_fields`: whole lines. The body is left out for HEAD and 204/304.
-void Exchange::answer_local(uint16_t status, std::string_view content_type, std::string_view body, std::string_view extra_fields) {
+void Exchange::answer_local(uint16_t status, std::string_view content_type, std::string_view body,
+                            std::string_view extra_fields) {
   release_places();
   status_ = status;
   head_sent_ = true;
@@ -123,7 +128,8 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   cancel();
   keep_alive_ = keep_alive_ && head.keep_alive && downstream_->body_complete() && !worker_.draining;
   const bool bodyless = status == 204 || status == 304;
-  std::string answer = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status), worker_.http_date());
+  std::string answer =
+      fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status), worker_.http_date());
   answer += extra_fields;
   if (route_)
     for (const auto* list : {&route_->config->response_headers.set, &route_->config->response_headers.add})
@@ -140,7 +146,8 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   if (!bodyless && head.method != http1::Method::HEAD) answer += body;
   const iovec bytes{answer.data(), answer.size()};
   bytes_sent_ += answer.size();
-  if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed)
+    return on_downstream_failed(Cause::client_gone);
   if (!downstream_->blocked()) finish();
 }
 

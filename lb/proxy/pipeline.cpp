@@ -24,7 +24,8 @@ std::string_view query_parameter(std::string_view query, std::string_view name) 
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
     const std::string_view pair = query.substr(0, end);
-    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name)) return pair.substr(name.size() + 1);
+    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
+      return pair.substr(name.size() + 1);
     query.remove_prefix(std::min(end + 1, query.size()));
   }
   return {};
@@ -37,7 +38,8 @@ std::string_view cookie(const http1::RequestHead& head, std::string_view name) {
     while (!rest.empty()) {
       const size_t end = std::min(rest.find(';'), rest.size());
       const std::string_view pair = http1::trim(rest.substr(0, end));
-      if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name)) return pair.substr(name.size() + 1);
+      if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
+        return pair.substr(name.size() + 1);
       rest.remove_prefix(std::min(end + 1, rest.size()));
     }
   }
@@ -47,7 +49,8 @@ std::string_view cookie(const http1::RequestHead& head, std::string_view name) {
 /// The segment of `path` that stands where the template has `{}`.
 std::string_view template_segment(std::string_view pattern, std::string_view path) {
   const size_t hole = pattern.find("{}");
-  if (hole == std::string_view::npos || path.size() < hole || path.substr(0, hole) != pattern.substr(0, hole)) return {};
+  if (hole == std::string_view::npos || path.size() < hole || path.substr(0, hole) != pattern.substr(0, hole))
+    return {};
   path.remove_prefix(hole);
   return path.substr(0, path.find('/'));
 }
@@ -74,12 +77,14 @@ std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::
   return {};
 }
 
-/// X-Forwarded-Server, -Prefix and whatever else a client may forge (security-rules C1); those that we set are replaced by the writer.
+/// X-Forwarded-Server, -Prefix and whatever else a client may forge (security-rules C1); those that we set are replaced
+/// by the writer.
 void drop_forwarded_fields(http1::RequestHead& head) {
   static constexpr std::string_view kPrefix = "x-forwarded-";
   for (auto& field : head.all()) {
     const auto name = head.name(field);
-    if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' && http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
+    if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' &&
+        http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
       field.drop = true;
   }
 }
@@ -108,7 +113,9 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
 bool Exchange::normalize_target() {
   const auto& http = runtime_->config().http;
   const char* detail = "";
-  if (http1::normalize_path(head.path_view(), {http.reject_escaped_slash, http.reject_path_params}, path_storage_, path_, detail)) return true;
+  if (http1::normalize_path(head.path_view(), {http.reject_escaped_slash, http.reject_path_params}, path_storage_,
+                            path_, detail))
+    return true;
   refuse(Cause::bad_request, detail);
   return false;
 }

@@ -8,8 +8,9 @@ namespace weir::proxy {
 namespace {
 
 Timeouts merge(const config::RouteTimeouts& route, const config::Timeouts& pool) {
-  return {route.connect.value_or(pool.connect), route.response.value_or(pool.response), route.idle.value_or(pool.idle),
-          route.total.value_or(pool.total),     route.per_try.value_or(pool.per_try),   route.tunnel.value_or(pool.tunnel),
+  return {route.connect.value_or(pool.connect), route.response.value_or(pool.response),
+          route.idle.value_or(pool.idle),       route.total.value_or(pool.total),
+          route.per_try.value_or(pool.per_try), route.tunnel.value_or(pool.tunnel),
           route.expect.value_or(pool.expect)};
 }
 
@@ -34,7 +35,10 @@ void Pool::publish() {
     candidate.limit = config->limits.per_backend;
     candidates.push_back(candidate);
   }
-  PublishedTable next{algorithm->build(std::move(candidates), {config->balance.bound_percent, config->balance.bound_floor, static_cast<uint32_t>(backends.size())}), usable.panic};
+  PublishedTable next{
+      algorithm->build(std::move(candidates), {config->balance.bound_percent, config->balance.bound_floor,
+                                               static_cast<uint32_t>(backends.size())}),
+      usable.panic};
   const std::lock_guard lock(mutex_);
   published_ = std::move(next);
   version_.fetch_add(1, std::memory_order_release);
@@ -66,7 +70,8 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from) {
   std::map<std::string, std::shared_ptr<BackendState>> kept;
   for (const auto& backend : from.backends) {
     auto& state = kept[backend.name];
-    if (const auto old = entry.backends.find(backend.name); old != entry.backends.end() && old->second->address == backend.address)
+    if (const auto old = entry.backends.find(backend.name);
+        old != entry.backends.end() && old->second->address == backend.address)
       state = old->second;
     else
       state = std::make_shared<BackendState>(from.name, backend.name, backend.address, workers_);

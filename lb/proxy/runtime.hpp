@@ -1,5 +1,5 @@
-// A configuration made ready to serve: immutable but for each pool's published table. Shared by all workers, replaced as a whole at a
-// reload; the states it points to live on.
+// A configuration made ready to serve: immutable but for each pool's published table. Shared by all workers, replaced
+// as a whole at a reload; the states it points to live on.
 #pragma once
 #include <atomic>
 #include <map>
@@ -50,7 +50,7 @@ struct Timeouts {
 struct Route {
   const config::Route* config = nullptr;
   std::shared_ptr<RouteState> state;
-  Pool* pool = nullptr;        // null for redirect and respond
+  Pool* pool = nullptr;  // null for redirect and respond
   uint32_t pool_index = 0;
   Timeouts timeout{};
 };

@@ -109,7 +109,8 @@ void UpstreamConnection::on_events(uint32_t events) {
   if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) peer_fin_ = true;
   if (state_ == State::idle) {
     if (!readable_) return;
-    // Data or an end where nothing may come: never to be used again. How long it was idle tells when to retire the others.
+    // Data or an end where nothing may come: never to be used again. How long it was idle tells when to retire the
+    // others.
     const Duration age = worker_.now - idle_since_;
     if (age >= kShortestKeepAlive) {
       set_.learnt_keep_alive = std::max<Duration>(kShortestKeepAlive, age - std::chrono::seconds(1));
@@ -161,7 +162,8 @@ void UpstreamConnection::keep(Duration keep_alive) {
   exchange_ = nullptr;
   head.release(worker_.buffers);
   // An end that has already been announced: a stale connection.
-  if (readable_ || peer_fin_ || write_failed || !out_.empty() || set_.idle >= UpstreamSet::kMaxIdle || worker_.draining) return close();
+  if (readable_ || peer_fin_ || write_failed || !out_.empty() || set_.idle >= UpstreamSet::kMaxIdle || worker_.draining)
+    return close();
   if (worker_.now < set_.learnt_until) keep_alive = std::min(keep_alive, set_.learnt_keep_alive);
   if (keep_alive <= Duration::zero()) return close();
   state_ = State::idle;

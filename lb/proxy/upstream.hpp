@@ -22,7 +22,7 @@ struct UpstreamSet {
   BackendCells* cells = nullptr;
   UpstreamConnection* newest = nullptr;  // idle, most recently used first
   uint32_t idle = 0;
-  uint32_t connections = 0;              // alive, idle or not
+  uint32_t connections = 0;  // alive, idle or not
   /// The backend closed connections that were idle for so long: they are retired earlier. Forgotten at `learnt_until`.
   Duration learnt_keep_alive{Duration::max()};
   TimePoint learnt_until{};
@@ -57,13 +57,13 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   /// Ends it. With `reset` the backend sees a broken connection.
   void close(bool reset = false);
 
-  net::Buffer head;                 // a partial response head
-  bool write_failed = false;        // the backend reads no more; its answer may still come
-  http1::ChunkDecoder chunks;       // of the response body
-  uint64_t remaining = 0;           // of a response body with a length
-  uint64_t bytes_sent = 0;          // of this attempt
-  bool response_started = false;    // a byte of the response has come
-  uint8_t interim = 0;              // 1xx responses seen
+  net::Buffer head;               // a partial response head
+  bool write_failed = false;      // the backend reads no more; its answer may still come
+  http1::ChunkDecoder chunks;     // of the response body
+  uint64_t remaining = 0;         // of a response body with a length
+  uint64_t bytes_sent = 0;        // of this attempt
+  bool response_started = false;  // a byte of the response has come
+  uint8_t interim = 0;            // 1xx responses seen
   http1::Framing framing = http1::Framing::none;
 
   /// For UpstreamSet.

@@ -71,7 +71,8 @@ void Worker::grant(Grant grant) {
 
 // ---- configuration ----
 
-void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed) {
+void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added,
+                   const std::vector<std::pair<std::string, Endpoint>>& removed) {
   auto mine = std::make_unique<WorkerRuntime>();
   mine->shared = next;
   for (auto& pool : next->pools) {
@@ -89,7 +90,8 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
   forget_unused();
 }
 
-void Worker::update_listeners(std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed) {
+void Worker::update_listeners(std::vector<NewListener> added,
+                              const std::vector<std::pair<std::string, Endpoint>>& removed) {
   for (const auto& [name, endpoint] : removed)
     for (auto& acceptor : acceptors_)
       if (acceptor && acceptor->name() == name && acceptor->configured() == endpoint) {
@@ -97,7 +99,8 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
         closing_acceptors_.push_back(std::move(acceptor));
       }
   std::erase(acceptors_, nullptr);
-  for (auto& [key, info] : listeners_) info->index = ~uint32_t{0};  // connections of a removed listener match no route that names one
+  for (auto& [key, info] : listeners_)
+    info->index = ~uint32_t{0};  // connections of a removed listener match no route that names one
   const auto& configured = runtime->config().listeners;
   const auto key_of = [](const std::string& name, const Endpoint& bind) { return name + ' ' + bind.to_string(); };
   for (uint32_t i = 0; i < configured.size(); ++i)
@@ -113,7 +116,8 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
   for (auto& listener : added) {
     auto info = listeners_[key_of(listener.name, listener.configured)];
     info->port = listener.address.port();
-    acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd)));
+    acceptors_.push_back(
+        std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd)));
   }
 }
 
@@ -142,7 +146,8 @@ void Worker::forget_unused() {
 }
 
 void Worker::unpin(WorkerRuntime& pinned) {
-  if (--pinned.pins == 0 && &pinned != runtime) std::erase_if(runtimes_, [&](const auto& old) { return old.get() == &pinned; });
+  if (--pinned.pins == 0 && &pinned != runtime)
+    std::erase_if(runtimes_, [&](const auto& old) { return old.get() == &pinned; });
 }
 
 void Worker::refresh(WorkerPool& pool) {

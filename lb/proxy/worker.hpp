@@ -1,5 +1,5 @@
-// One worker: a thread, an Asio event loop, its listening sockets, connections, upstream pools, timers and counters. Nothing of it is touched
-// by another thread but post() and grant().
+// One worker: a thread, an Asio event loop, its listening sockets, connections, upstream pools, timers and counters.
+// Nothing of it is touched by another thread but post() and grant().
 #pragma once
 #include <atomic>
 #include <functional>
@@ -13,8 +13,8 @@
 #include "lb/base/access_log.hpp"
 #include "lb/base/rng.hpp"
 #include "lb/base/state.hpp"
-#include "lb/base/unique_fd.hpp"
 #include "lb/base/timer_wheel.hpp"
+#include "lb/base/unique_fd.hpp"
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
@@ -38,7 +38,7 @@ struct Shared {
   health::Monitor& monitor;
   std::atomic<AccessLog*> access_log{nullptr};
   std::atomic<MemoryLevel> memory{MemoryLevel::normal};
-  SharedGauge connections;                     // downstream, open
+  SharedGauge connections;  // downstream, open
   std::atomic<uint32_t> max_connections{0};
 };
 
@@ -50,8 +50,8 @@ struct WorkerPool {
   uint64_t version = 0;
   std::shared_ptr<const balance::Table> table;
   bool panic = false;
-  std::vector<UpstreamSet*> upstreams;         // parallel to pool->backends
-  Duration median_latency{};                   // of response heads, an estimate; how long a failure counts as load
+  std::vector<UpstreamSet*> upstreams;  // parallel to pool->backends
+  Duration median_latency{};            // of response heads, an estimate; how long a failure counts as load
 
   /// Moves the estimate by a small step towards the sample: it settles where half of the samples are above.
   void note_latency(uint64_t microseconds) {
@@ -91,7 +91,8 @@ class Worker {
   void grant(Grant grant);
 
   // On the worker's own thread.
-  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed);
+  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added,
+             const std::vector<std::pair<std::string, Endpoint>>& removed);
   /// SIGTERM, step by step (lb/daemon.cpp). No new connections, and each answer ends its connection.
   void begin_draining();
   /// How many.
@@ -113,7 +114,8 @@ class Worker {
   /// The table of a pool, fetched anew when it has changed.
   void refresh(WorkerPool& pool);
   UpstreamSet& upstream_set(const std::shared_ptr<BackendState>& backend);
-  /// Holds one more unit of load against a backend for a while (techniques §3: a backend that fails fast attracts requests).
+  /// Holds one more unit of load against a backend for a while (techniques §3: a backend that fails fast attracts
+  /// requests).
   void add_phantom(std::shared_ptr<BackendState> backend, Duration how_long);
   TimePoint refresh_clock() { return now = monotonic_now(); }
   /// "Mon, 31 Jan 2026 12:00:00 GMT", made once a second.
@@ -130,7 +132,7 @@ class Worker {
   Rng rng;
   TimePoint now;
   bool draining = false;
-  WorkerRuntime* runtime = nullptr;            // current
+  WorkerRuntime* runtime = nullptr;  // current
   // Per-thread scratch: what is being received, and what is being put together to be sent. Valid only within one event.
   std::unique_ptr<char[]> receive_scratch = std::make_unique<char[]>(kReceiveScratch);
   std::unique_ptr<char[]> send_scratch = std::make_unique<char[]>(kSendScratch);

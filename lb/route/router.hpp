@@ -1,5 +1,6 @@
-// Which route serves a request: the first in the order of the file whose every condition holds. Built once a configuration, then immutable
-// and shared by all workers; match() allocates nothing and costs about the same for 3 routes and for 3,000.
+// Which route serves a request: the first in the order of the file whose every condition holds. Built once a
+// configuration, then immutable and shared by all workers; match() allocates nothing and costs about the same for 3
+// routes and for 3,000.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -21,7 +22,8 @@ struct Request {
   std::string_view path;         // the matched form (security-rules B6)
   std::string_view query;        // without "?", raw
   const void* fields = nullptr;  // handed to has_field
-  /// Is there a field `name` (lower case) with the whole value `value` ("*": any)? Sees all values of a repeated field (C5).
+  /// Is there a field `name` (lower case) with the whole value `value` ("*": any)? Sees all values of a repeated field
+  /// (C5).
   bool (*has_field)(const void* fields, std::string_view name, std::string_view value) = nullptr;
 };
 
@@ -34,7 +36,8 @@ class Router {
 
   /// Index in Config::routes, or kNoRoute.
   uint32_t match(const Request& request) const;
-  /// Why route `index` does not match: the first condition that fails ("path /a* does not cover /b"), empty if it does match.
+  /// Why route `index` does not match: the first condition that fails ("path /a* does not cover /b"), empty if it does
+  /// match.
   std::string why_not(uint32_t index, const Request& request) const;
 
  private:
@@ -42,9 +45,9 @@ class Router {
   std::unique_ptr<Index> index_;
 };
 
-/// A route that can never be reached: a single earlier one covers its listeners, hosts, path and methods, and asks for no header or query
-/// parameter that it doesn't ask for too. In the order of the file; covered_by is the first that does. What only several routes together
-/// cover is not found.
+/// A route that can never be reached: a single earlier one covers its listeners, hosts, path and methods, and asks for
+/// no header or query parameter that it doesn't ask for too. In the order of the file; covered_by is the first that
+/// does. What only several routes together cover is not found.
 struct DeadRoute {
   uint32_t route, covered_by;
 };
