@@ -115,8 +115,8 @@ class RandomStreams(WeirTest):
                         if rng.random() < 0.2:
                             time.sleep(rng.random() * 0.003)
                 except OSError as error:
-                    if not abort:
-                        self.wrong.append(f"sending: {error}")
+                    unsent.append(error)
+            unsent, closed = [], abort
             sender = threading.Thread(target=send, daemon=True)
             sender.start()
             stop_at = rng.randrange(len(plans)) if abort else None
@@ -135,11 +135,14 @@ class RandomStreams(WeirTest):
                         if not (plan.early and plan.request_body):
                             self.wrong.append(f"needless Connection: close: {self.describe(plan)}")
                         self.assert_ended(client)
+                        closed = True
                         break
             except (Incomplete, AssertionError, OSError) as error:
                 before = self.describe(plans[i - 1]) if i else "nothing"
                 self.wrong.append(f"{self.describe(plan)}, after {before}: {type(error).__name__} {error}")
             sender.join(30)
+            if unsent and not closed:
+                self.wrong.append(f"sending: {unsent[0]}")
 
     @staticmethod
     def describe(plan):
