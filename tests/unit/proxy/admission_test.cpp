@@ -1,0 +1,75 @@
+#include "lb/proxy/admission.hpp"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "config/load.hpp"
+#include "lb/balance/policy.hpp"
+#include "tests/catch.hpp"
+
+using namespace weir;
+using namespace weir::proxy;
+
+TEST_CASE("limits.inflight is exact over threads") {
+  PoolState state("app", 4);
+  const auto admission = std::make_shared<Admission>(state);
+  config::PoolLimits limits;
+  limits.inflight = 64;
+  std::atomic<uint32_t> inside{0}, most{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50'000; ++i) {
+        uint32_t held = 0;
+        for (int k = 0; k < 20; ++k)
+          if (admission->try_admit(limits)) ++held;
+        const uint32_t now = inside.fetch_add(held) + held;
+        for (uint32_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+        }
+        inside.fetch_sub(held);
+        for (uint32_t k = 0; k < held; ++k) admission->release(limits);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK(most <= 64);
+  CHECK(most > 20);
+  CHECK(state.inflight.value == 0);
+}
+
+TEST_CASE("the queue is bounded, and who gives up leaves it") {
+  PoolState state("app", 1);
+  const auto admission = std::make_shared<Admission>(state);
+  config::PoolLimits limits;
+  limits.inflight = 1;
+  limits.queue = 2;
+  REQUIRE(admission->try_admit(limits));
+  REQUIRE_FALSE(admission->try_admit(limits));
+  int a = 0, b = 0, c = 0;
+  CHECK(admission->wait({nullptr, &a, 1}, limits, false) == Admission::Wait::queued);
+  CHECK(admission->wait({nullptr, &b, 1}, limits, false) == Admission::Wait::queued);
+  CHECK(admission->wait({nullptr, &c, 1}, limits, false) == Admission::Wait::full);
+  CHECK(state.waiting.value == 2);
+  CHECK(admission->forget({nullptr, &a, 1}));
+  CHECK_FALSE(admission->forget({nullptr, &a, 1}));
+  CHECK(admission->forget({nullptr, &b, 1}));
+  admission->release(limits);
+  CHECK(state.inflight.value == 0);
+}
+
+TEST_CASE("a place that came free before the wait began is taken at once") {
+  PoolState state("app", 1);
+  const auto admission = std::make_shared<Admission>(state);
+  config::PoolLimits limits;
+  limits.inflight = 1;
+  int a = 0;
+  CHECK(admission->wait({nullptr, &a, 1}, limits, false) == Admission::Wait::admitted);
+  CHECK(state.waiting.value == 0);
+  CHECK(state.inflight.value == 1);
+}
+
+TEST_CASE("the configuration knows every algorithm of the registry, and no other") {
+  std::vector<std::string> registered;
+  for (const auto& algorithm : balance::algorithms()) registered.emplace_back(algorithm.name);
+  CHECK(registered == config::balance_names());
+}

@@ -1,0 +1,133 @@
+#include "lb/proxy/head_writer.hpp"
+
+#include <memory>
+#include <string>
+
+#include "tests/catch.hpp"
+
+using namespace weir;
+using namespace weir::proxy;
+
+namespace {
+
+struct Written {
+  config::Route route;
+  config::Pool pool;
+  config::Backend backend;
+  RequestContext context;
+  Written() {
+    backend.authority = "10.0.0.1:8080";
+    context.route = &route;
+    context.pool = &pool;
+    context.backend = &backend;
+    context.peer = context.client = "192.0.2.7";
+    context.request_id = "id1";
+    context.port = 80;
+  }
+  std::string request(const std::string& bytes) {
+    auto head = std::make_unique<http1::RequestHead>();
+    const auto result = http1::parse_request(bytes, {}, *head);
+    REQUIRE(result.status == http1::Parse::done);
+    head->base = bytes.data();
+    if (context.path.empty()) context.path = head->path_view();
+    if (context.matched_path.empty()) context.matched_path = context.path;
+    context.framing = head->framing;
+    char buffer[8192];
+    HeadWriter out(buffer, sizeof buffer);
+    write_request_head(out, *head, context);
+    REQUIRE_FALSE(out.overflow());
+    return std::string(out.view());
+  }
+};
+
+std::string response(const std::string& bytes, const ResponseContext& context) {
+  auto head = std::make_unique<http1::ResponseHead>();
+  REQUIRE(http1::parse_response(bytes, http1::Method::GET, {}, *head).status == http1::Parse::done);
+  head->base = bytes.data();
+  char buffer[8192];
+  HeadWriter out(buffer, sizeof buffer);
+  write_response_head(out, *head, context);
+  return std::string(out.view());
+}
+
+}  // namespace
+
+TEST_CASE("a request's head: ours added, the client's forged ones replaced, hop-by-hop gone") {
+  Written w;
+  CHECK(w.request("GET /a?b=1 HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\nConnection: x-hop, close\r\nX-Hop: 1\r\n"
+                  "X-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nKeep-Alive: 5\r\nCookie: c=1\r\n\r\n") ==
+        "GET /a?b=1 HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\nCookie: c=1\r\nX-Forwarded-For: 192.0.2.7\r\n"
+        "X-Forwarded-Proto: http\r\nX-Forwarded-Host: example.com\r\nX-Forwarded-Port: 80\r\nX-Real-IP: 192.0.2.7\r\n"
+        "X-Request-Id: id1\r\nVia: 1.1 weir\r\n\r\n");
+}
+
+TEST_CASE("a trusted peer's X-Forwarded-For is continued in one line") {
+  Written w;
+  w.context.trusted = true;
+  const auto head = w.request(
+      "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: "
+      "https\r\n\r\n");
+  CHECK(head.find("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 192.0.2.7\r\n") != std::string::npos);
+  CHECK(head.find("X-Forwarded-Proto: https\r\n") != std::string::npos);
+}
+
+TEST_CASE("rewrite.prefix") {
+  const auto path = [](std::string from, std::string to, std::string forwarded, std::string matched = {}) {
+    Written w;
+    w.route.rewrite_prefix = {{from, to}};
+    w.context.path = forwarded;
+    w.context.matched_path = matched.empty() ? forwarded : matched;
+    const auto head = w.request("GET /ignored HTTP/1.1\r\nHost: h\r\n\r\n");
+    return head.substr(4, head.find(' ', 4) - 4);
+  };
+  CHECK(path("/api", "/", "/api/x") == "/x");
+  CHECK(path("/api", "/", "/api") == "/");
+  CHECK(path("/api/", "/", "/api/x") == "/x");
+  CHECK(path("/api", "/v2", "/api/x") == "/v2/x");
+  CHECK(path("/api", "", "/api") == "/");
+  CHECK(path("/api", "/v2/", "/api/x") == "/v2/x");
+  CHECK(path("/api", "/v2", "/other") == "/other");
+  CHECK(path("/api", "/", "//api/x", "/api/x") == "/x");
+}
+
+TEST_CASE("header rules remove, set and add") {
+  Written w;
+  w.route.request_headers.remove = {"x-old"};
+  w.route.request_headers.set = {{"X-Env", "prod"}};
+  w.route.request_headers.add = {{"X-Tag", "b"}};
+  const auto head = w.request("GET / HTTP/1.1\r\nHost: h\r\nx-old: 1\r\nX-ENV: forged\r\nX-Tag: a\r\n\r\n");
+  CHECK(head.find("x-old") == std::string::npos);
+  CHECK(head.find("forged") == std::string::npos);
+  CHECK(head.find("X-Env: prod\r\n") != std::string::npos);
+  CHECK(head.find("X-Tag: a\r\n") != std::string::npos);
+  CHECK(head.find("X-Tag: b\r\n") != std::string::npos);
+}
+
+TEST_CASE("framing is written anew") {
+  Written w;
+  CHECK(w.request("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n").find("Content-Length: 0\r\n") !=
+        std::string::npos);
+  CHECK(w.request("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n")
+            .find("Transfer-Encoding: chunked\r\n") != std::string::npos);
+  CHECK(w.request("GET / HTTP/1.1\r\nHost: h\r\n\r\n").find("Content-Length") == std::string::npos);
+}
+
+TEST_CASE("a response's head") {
+  ResponseContext context;
+  context.date = "today";
+  CHECK(response("HTTP/1.1 200 Fine\r\nContent-Length: 3\r\nConnection: close, x-a\r\nX-A: 1\r\nServer: s\r\n\r\n",
+                 context) == "HTTP/1.1 200 Fine\r\nServer: s\r\nDate: today\r\nContent-Length: 3\r\n\r\n");
+  context.keep_alive = false;
+  context.chunked = true;
+  CHECK(response("HTTP/1.0 404\r\nDate: then\r\n\r\n", context) ==
+        "HTTP/1.1 404 \r\nDate: then\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+}
+
+TEST_CASE("what does not fit is reported, never written beyond the end") {
+  char buffer[16];
+  HeadWriter out(buffer, sizeof buffer);
+  out.add("0123456789");
+  out.add("0123456789");
+  CHECK(out.overflow());
+  CHECK(out.view() == "0123456789");
+}
