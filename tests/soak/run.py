@@ -146,9 +146,9 @@ class Soak:
                     time.sleep(0.05)
 
     def reload(self):
-        every = self.options.seconds / (self.options.reloads + 1)
+        every, began = self.options.seconds / (self.options.reloads + 1), time.monotonic()
         for variant in range(1, self.options.reloads + 1):
-            if self.stop.wait(every):
+            if self.stop.wait(max(0.0, began + variant * every - time.monotonic())):
                 return
             self.write(variant)
             self.daemon.send_signal(signal.SIGHUP)
