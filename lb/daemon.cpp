@@ -54,6 +54,7 @@ class Daemon {
   std::vector<std::vector<NewListener>> open_listeners(const config::Config& config,
                                                        std::map<ListenerKey, Listening>& open);
   void apply(std::shared_ptr<const config::Config> config, bool reload);
+  static void announce(const ListenerKey& key, const Listening& listener);
   void start_admin();
   void open_access_log(const config::Config& config);
   void reload();
@@ -103,8 +104,8 @@ Daemon::Daemon(std::string file, config::Config config)
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
   open_access_log(*config_);
-  start_admin();  // before the listeners: a start that fails announces none
   apply(config_, false);
+  start_admin();
 }
 
 Daemon::~Daemon() {
@@ -171,14 +172,18 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
     workers_[i]->post(
         [worker = workers_[i].get(), runtime, mine, removed] { worker->adopt(runtime, std::move(*mine), removed); });
   }
-  for (const auto& [key, listener] : open)
-    if (!listening_.contains(key))
-      log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
+  if (reload)
+    for (const auto& [key, listener] : open)
+      if (!listening_.contains(key)) announce(key, listener);
   for (const auto& [name, endpoint] : removed)
     log::info("listener_closed", {{"listener", name}, {"address", endpoint.to_string()}});
   listening_ = std::move(open);
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
+}
+
+void Daemon::announce(const ListenerKey& key, const Listening& listener) {
+  log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
 }
 
 void Daemon::start_admin() {
@@ -194,6 +199,7 @@ void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_rou
 
 void Daemon::run() {
   wait_for_signals();
+  for (const auto& [key, listener] : listening_) announce(key, listener);  // only now: a start that fails announces none
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();

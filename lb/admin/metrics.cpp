@@ -251,7 +251,6 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
   FamilyWriter headers("weir_request_headers_dropped_total", "Header fields of requests that were not forwarded.",
                        MetricType::Counter);
   headers.add({{"reason", "underscore"}}, sum(process.cells, &WorkerCells::headers_dropped_underscore));
-  headers.add({{"reason", "hop_by_hop"}}, sum(process.cells, &WorkerCells::headers_dropped_hop_by_hop));
   headers.move_to(families);
 
   FamilyWriter log("weir_access_log_dropped_total", "Lines of the access log that were lost.", MetricType::Counter);

@@ -94,7 +94,7 @@ struct alignas(64) WorkerCells {
   Counter upstream_opened, upstream_closed;
   Counter bytes_received, bytes_sent;                     // downstream
   Counter requests_parsed, protocol_errors[kCauseCount];  // refused before a route was known
-  Counter headers_dropped_underscore, headers_dropped_hop_by_hop;
+  Counter headers_dropped_underscore;
   Counter tunnels_opened, tunnels_closed;
   Counter accept_paused;                  // EMFILE and its kin
   Counter log_dropped;                    // access lines lost to a full ring

@@ -49,6 +49,8 @@ Endpoint local_address(int fd) {
   return Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length);
 }
 
+bool has_ipv6() { return static_cast<bool>(UniqueFd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0))); }
+
 /// A socket file whose owner is gone (kill -9) refuses connections: it may be removed.
 void remove_stale_socket(const Endpoint& where) {
   const auto* address = reinterpret_cast<const sockaddr_un*>(where.address());
@@ -79,6 +81,8 @@ ListenerSockets open_unix(const Endpoint& where, size_t workers) {
 
 ListenerSockets open_listener(const Endpoint& where, size_t workers) {
   if (where.is_unix()) return open_unix(where, workers);
+  if (where.family() == AF_INET6 && where.host() == "::" && !has_ipv6())  // ":80" means every address that there is
+    return open_listener(*Endpoint::parse("0.0.0.0:" + std::to_string(where.port())), workers);
   ListenerSockets sockets{where, {}};
   if (where.port() != 0) listen_tcp(where, false);  // closed at once: only to see that nobody has the port
   for (size_t i = 0; i < workers; ++i) {

@@ -100,6 +100,9 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
   first_body_ = body;
   body_received_ = body.size();
   body_complete_ = body_complete;
+  // What came of a chunked body together with the head; the rest is measured in on_request_body().
+  if (const uint64_t limit = runtime_->config().limits.body_bytes; limit && body_received_ > limit)
+    return refuse(Cause::body_too_large, "the body is above limits.body_bytes");
   if (!normalize_target()) return;
   identify_client();
   if (answers_options()) return;

@@ -221,6 +221,9 @@ class Soak:
         self.daemon.send_signal(signal.SIGTERM)
         code = self.daemon.wait(40)
         print(f"requests: {requests}, failed: {failed} (with a killed backend: {excused}), causes: {causes}")
+        for line in output.splitlines():
+            if "Socket errors" in line or "Non-2xx" in line:
+                print("wrk:" + line)
         print(f"kills: {kills}, reloads: {self.reloads}, WebSocket echoes: {self.echoes}, broken WebSockets: {len(self.websocket_failures)}")
         print(f"RSS after a fifth: {early[0]} KiB, at the end: {final_rss} KiB (x{final_rss / early[0]:.3f}); descriptors then: {early[1]}, "
               f"when idle again: {idle}; exit code: {code}")
