@@ -5,7 +5,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import Client, ProtocolError, WeirTest, binary, fetch, run_command, wait_until
+from harness import Client, Incomplete, WeirTest, binary, fetch, run_command, wait_until
 from daemon import parse_event
 
 
@@ -81,7 +81,7 @@ class DemoBackend(WeirTest):
         with Client(demo.address) as open_client:
             open_client.request("GET", "/")
             self.assertEqual(demo.post("/-/die?for=200ms").status, 200)
-            with self.assertRaises((OSError, ProtocolError)):
+            with self.assertRaises((OSError, Incomplete)):
                 open_client.request("GET", "/")
         wait_until(lambda: len(demo.events("listening")) == 2, timeout=20)
         self.assertEqual(demo.get().status, 200)

@@ -249,20 +249,19 @@ class Descriptors(WeirTest):
         clients = [self.client(daemon) for _ in range(16)]
         for client in clients:
             self.assertEqual(client.get("/").status, 200)
-        refused = 0
         for _ in range(5):
             extra = self.client(daemon)
+            clients.append(extra)
             try:
                 extra.send(request())
                 answer = extra.read()
-                refused += answer.status == 503
+                self.assertIn(answer.status, (200, 503))
                 if answer.status == 503:
                     self.assertTrue(answer.has("retry-after"))
             except (Incomplete, OSError):
-                refused += 1
-        # An idle connection may be closed to make room for a new one; never may more than 16 be served at once.
-        served = sum(self.alive(c) for c in clients)
-        self.assertLessEqual(served + (5 - refused), 16)
+                pass  # closed at once
+        # An idle connection may be closed to make room for a new one; never are more than 16 open at once.
+        self.assertLessEqual(sum(self.alive(c) for c in clients), 16)
         for client in clients:
             client.close()
         wait_until(lambda: self.works(daemon), 30, "a place for a new connection")
