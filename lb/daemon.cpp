@@ -199,7 +199,8 @@ void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_rou
 
 void Daemon::run() {
   wait_for_signals();
-  for (const auto& [key, listener] : listening_) announce(key, listener);  // only now: a start that fails announces none
+  for (const auto& [key, listener] : listening_)
+    announce(key, listener);  // only now: a start that fails announces none
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
