@@ -247,8 +247,6 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   used += take_body(bytes + used, size - used, data, failed);
   if (failed)
     exchange->refuse(chunks_.cause(), chunks_.detail());
-  else if (config.limits.body_bytes && data.size() > config.limits.body_bytes)
-    exchange->refuse(Cause::body_too_large, "the body is above limits.body_bytes");
   else
     exchange->handle_request(data, body_ == Body::none);
   return used;
