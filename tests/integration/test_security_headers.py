@@ -3,7 +3,7 @@ import json
 
 from harness import SharedTest, WeirTest, config, echo, request, response
 
-FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "X-Forwarded-Port": "666",
+FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "X-Forwarded-Port": "evil",
           "X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Request-Id": "forged", "X-Forwarded-Server": "evil", "X-Forwarded-Prefix": "/evil"}
 
 
@@ -13,7 +13,7 @@ class Untrusted(SharedTest):
             with self.subTest(spelling=spelling):
                 seen = self.assert_accepted(request("GET", "/forged", {spelling(n): v for n, v in FORGED.items()}))
                 head = seen.raw_head.lower()
-                for word in (b"6.6.6.6", b"evil", b"666", b"forged"):
+                for word in (b"6.6.6.6", b"evil", b"forged"):
                     self.assertNotIn(word, head.replace(b"get /forged", b""))
                 self.assertEqual(seen.all("x-forwarded-for"), ["127.0.0.1"])
                 self.assertEqual(seen.all("x-real-ip"), ["127.0.0.1"])

@@ -29,12 +29,15 @@ struct Written {
     const auto result = http1::parse_request(bytes, {}, *head);
     REQUIRE(result.status == http1::Parse::done);
     head->base = bytes.data();
-    if (context.path.empty()) context.path = head->path_view();
-    if (context.matched_path.empty()) context.matched_path = context.path;
-    context.framing = head->framing;
+    const std::string path(context.path.empty() ? head->path_view() : context.path);
+    const std::string matched(context.matched_path.empty() ? std::string_view(path) : context.matched_path);
+    RequestContext written = context;
+    written.path = path;
+    written.matched_path = matched;
+    written.framing = head->framing;
     char buffer[8192];
     HeadWriter out(buffer, sizeof buffer);
-    write_request_head(out, *head, context);
+    write_request_head(out, *head, written);
     REQUIRE_FALSE(out.overflow());
     return std::string(out.view());
   }
