@@ -18,6 +18,7 @@ class HeadWriter {
       overflow_ = true;
       return;
     }
+    if (text.empty()) return;  // memcpy must not see a null pointer
     std::memcpy(at_, text.data(), text.size());
     at_ += text.size();
   }
