@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +20,7 @@
 #include "lb/base/escape.hpp"
 #include "lb/base/log.hpp"
 #include "lb/base/log_output.hpp"
+#include "lb/base/quiet_thread.hpp"
 
 namespace weir {
 namespace {
@@ -164,17 +164,7 @@ void AccessLog::Impl::report(int error, size_t lost_now) {
 }
 
 AccessLog::AccessLog(const Settings& settings) : impl_(std::make_unique<Impl>(settings)) {
-  // The writer takes no signals: the daemon's belong to the control thread, and SIGPIPE must not end the process.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    impl_->writer = std::thread([impl = impl_.get()] { impl->run(); });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  impl_->writer = start_quiet_thread([impl = impl_.get()] { impl->run(); });
   pthread_setname_np(impl_->writer.native_handle(), "weir-accesslog");
 }
 

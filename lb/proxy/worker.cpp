@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <ctime>
 
+#include "lb/base/quiet_thread.hpp"
 #include "lb/proxy/acceptor.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
@@ -44,7 +45,7 @@ Worker::~Worker() {
 void Worker::start() {
   poller.start();
   schedule_tick();
-  thread_ = std::thread([this] { loop->context.run(); });
+  thread_ = start_quiet_thread([this] { loop->context.run(); });
 }
 
 void Worker::join() {
