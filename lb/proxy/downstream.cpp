@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "lb/base/endpoint.hpp"
@@ -17,6 +18,9 @@ constexpr uint32_t kLingerBytes = 64 << 10;           // so that a client still 
 constexpr auto kBodyClock = std::chrono::seconds(5);  // limits.body_min_rate is judged over so long
 constexpr int kTurns = 16;                            // receives or pipelined requests, then others get a turn
 constexpr uint32_t kHeadStep = 1024;                  // a partial head grows by at least so much room
+
+/// TCP_USER_TIMEOUT is timeout.send_stall as well, and the kernel may look at its clock before we look at ours.
+Cause cause_of(int error) { return error == ETIMEDOUT ? Cause::client_too_slow : Cause::client_gone; }
 }  // namespace
 
 DownstreamConnection::DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener,
@@ -72,7 +76,7 @@ bool DownstreamConnection::flush() {
     const auto result = stream_.send(out_.data(), out_.size());
     if (result.status == net::IoStatus::would_block) return true;
     if (result.status == net::IoStatus::error) {
-      lost(Cause::client_gone);
+      lost(cause_of(result.error));
       return false;
     }
     worker_.cells.bytes_sent.add(result.bytes);
@@ -101,7 +105,8 @@ void DownstreamConnection::on_events(uint32_t events) {
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & EPOLLRDHUP) peer_fin_ = true;
   // Both directions of a tunnel may have ended in order: that hang-up is read as the end it is.
-  if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel)) return lost(Cause::client_gone);
+  if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel))
+    return lost(cause_of(stream_.take_error()));
   if ((events & EPOLLOUT) && !out_.empty() && !flush()) return;
   pump();
 }
