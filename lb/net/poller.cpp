@@ -1,6 +1,7 @@
 #include "lb/net/poller.hpp"
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #include <array>
 #include <boost/asio/io_context.hpp>
@@ -16,18 +17,28 @@ struct Poller::Watch {
   boost::asio::posix::stream_descriptor descriptor;
 };
 
-Poller::Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch)
+Poller::Poller(boost::asio::io_context& context, std::function<TimePoint()> before_batch, std::function<void()> after_batch)
     : watch_(std::make_unique<Watch>(context)),
       before_batch_(std::move(before_batch)),
       after_batch_(std::move(after_batch)) {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   if (epoll_ < 0) throw std::system_error(errno, std::system_category(), "epoll_create1");
   watch_->descriptor.assign(epoll_);
+  wake_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (!wake_ || ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_.get(), &event) != 0)
+    throw std::system_error(errno, std::system_category(), "eventfd");
 }
 
 Poller::~Poller() = default;
 
 void Poller::start() { wait(); }
+
+void Poller::wake() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);  // full: it is awake
+}
 
 void Poller::stop() {
   boost::system::error_code ignored;
@@ -55,12 +66,7 @@ void Poller::again(Pollable& target) {
   if (target.queued_again_) return;
   target.queued_again_ = true;
   again_.push_back(&target);
-  if (again_posted_) return;
-  again_posted_ = true;
-  boost::asio::post(watch_->descriptor.get_executor(), [this] {
-    again_posted_ = false;
-    if (epoll_ >= 0) run();
-  });
+  if (!running_) run_soon();
 }
 
 void Poller::wait() {
@@ -72,11 +78,27 @@ void Poller::wait() {
                                 });
 }
 
+/// Waits and handles batches until Asio has something to do: a post (wake) or its next timer (return_by).
 void Poller::run() {
-  before_batch_();
-  for (int i = 0; i < kRounds; ++i)
-    if (round() < kBusyBatch) break;
-  sweep();
+  running_ = true;
+  bool due = false;
+  for (TimePoint now = monotonic_now(); !due && !woken_ && epoll_ >= 0;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(return_by_ - now).count();
+    due = left <= 0;
+    now = round(due || !again_.empty() ? 0 : static_cast<int>(left));
+    sweep();
+  }
+  running_ = woken_ = false;
+  if (!again_.empty()) run_soon();
+}
+
+void Poller::run_soon() {
+  if (run_posted_) return;
+  run_posted_ = true;
+  boost::asio::post(watch_->descriptor.get_executor(), [this] {
+    run_posted_ = false;
+    if (epoll_ >= 0) run();
+  });
 }
 
 void Poller::sweep() {
@@ -84,20 +106,27 @@ void Poller::sweep() {
   after_batch_();
 }
 
-int Poller::round() {
+TimePoint Poller::round(int timeout_ms) {
   std::array<epoll_event, kBatch> events;
-  const int count = ::epoll_wait(epoll_, events.data(), kBatch, 0);
+  const int count = ::epoll_wait(epoll_, events.data(), kBatch, timeout_ms);
+  const TimePoint now = before_batch_();
+  running_again_.swap(again_);
   for (int i = 0; i < count; ++i) {
     auto* target = static_cast<Pollable*>(events[static_cast<size_t>(i)].data.ptr);
-    if (!target->retired_) target->on_events(events[static_cast<size_t>(i)].events);
+    if (!target) {
+      uint64_t posts;
+      [[maybe_unused]] const auto taken = ::read(wake_.get(), &posts, sizeof posts);
+      woken_ = true;
+    } else if (!target->retired_) {
+      target->on_events(events[static_cast<size_t>(i)].events);
+    }
   }
-  running_again_.swap(again_);
   for (Pollable* target : running_again_) {
     target->queued_again_ = false;
     if (!target->retired_) target->on_events(0);
   }
   running_again_.clear();
-  return count;
+  return now;
 }
 
 }  // namespace weir::net

@@ -3,12 +3,16 @@
 // Asio 1.81 pays an epoll_ctl(MOD) for every async_wait and keeps some 200 bytes a descriptor. The data path instead
 // registers each socket once, edge-triggered, in an epoll instance of its own, and Asio watches that one descriptor: no
 // system call but recv and send per message, and timers, posts from other threads, signals and everything else stay
-// Asio's. docs/adr/0002-own-poller.md has the figures.
+// Asio's. Once it has the thread it also waits by itself, until Asio has something to do: one system call a wake-up
+// instead of four. docs/adr/0002-own-poller.md and 0003-poller-waits.md have the figures.
 #pragma once
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
+
+#include "lb/base/clock.hpp"
+#include "lb/base/unique_fd.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -32,13 +36,17 @@ class Pollable {
 
 class Poller {
  public:
-  /// `before_batch` runs when events have arrived (the worker reads its clock there); `after_batch` when all are
-  /// handled (deferred deletion).
-  Poller(boost::asio::io_context& context, std::function<void()> before_batch, std::function<void()> after_batch);
+  /// `before_batch` runs when a batch of events has arrived: the worker reads its clock, and says what it read;
+  /// `after_batch` when all are handled (deferred deletion).
+  Poller(boost::asio::io_context& context, std::function<TimePoint()> before_batch, std::function<void()> after_batch);
   ~Poller();
 
   void start();
   void stop();
+  /// Any thread, after each post to the io_context: the poller gives the thread back to Asio.
+  void wake();
+  /// Asio's next timer: the poller gives the thread back by then.
+  void return_by(TimePoint when) { return_by_ = when; }
   /// Registers for input, output and hang-ups. False with errno on failure (ENOSPC, ENOMEM).
   bool add(int fd, Pollable& target);
   /// For listeners: level-triggered input.
@@ -53,19 +61,21 @@ class Poller {
 
  private:
   static constexpr int kBatch = 256;
-  static constexpr int kRounds = 16;    // before Asio gets its turn
-  static constexpr int kBusyBatch = 4;  // so many events suggest that more have come meanwhile
 
   void wait();
   void run();
-  int round();
+  void run_soon();
+  TimePoint round(int timeout_ms);
 
   struct Watch;  // keeps Asio's headers out of the data path's files
   std::unique_ptr<Watch> watch_;
   int epoll_ = -1;
-  std::function<void()> before_batch_, after_batch_;
+  UniqueFd wake_;  // an eventfd, in the epoll instance without a target
+  std::function<TimePoint()> before_batch_;
+  std::function<void()> after_batch_;
   std::vector<Pollable*> again_, running_again_;
-  bool again_posted_ = false;
+  TimePoint return_by_{};
+  bool running_ = false, woken_ = false, run_posted_ = false;
 };
 
 }  // namespace weir::net

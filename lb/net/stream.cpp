@@ -1,6 +1,8 @@
 #include "lb/net/stream.hpp"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -13,28 +15,46 @@ IoResult result_of(ssize_t n) {
   if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoStatus::would_block};
   return {IoStatus::error, 0, errno};
 }
+
+// libc's recv and send are points where a thread may be cancelled, which costs two locked instructions a call, 1 % of
+// a small request; no thread of ours is ever cancelled. A sanitizer must see the calls.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+ssize_t receive_some(int fd, char* data, size_t size) { return ::recv(fd, data, size, 0); }
+ssize_t send_some(int fd, const char* data, size_t size) { return ::send(fd, data, size, MSG_NOSIGNAL); }
+ssize_t send_parts(int fd, const msghdr& message) { return ::sendmsg(fd, &message, MSG_NOSIGNAL); }
+#else
+ssize_t receive_some(int fd, char* data, size_t size) {
+  return ::syscall(SYS_recvfrom, fd, data, size, 0, nullptr, nullptr);
+}
+ssize_t send_some(int fd, const char* data, size_t size) {
+  return ::syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL, nullptr, 0);
+}
+ssize_t send_parts(int fd, const msghdr& message) { return ::syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL); }
+#endif
 }  // namespace
 
 IoResult Stream::receive(char* data, size_t size) {
   ssize_t n;
-  do n = ::recv(fd_.get(), data, size, 0);
+  do n = receive_some(fd_.get(), data, size);
   while (n < 0 && errno == EINTR);
   return result_of(n);
 }
 
 IoResult Stream::send(const iovec* parts, int count) {
+  // sendto is 3 % of a small request cheaper than sendmsg, which copies its header and list first.
+  if (count == 1) return send(static_cast<const char*>(parts->iov_base), parts->iov_len);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts);
   message.msg_iovlen = static_cast<size_t>(count);
   ssize_t n;
-  do n = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+  do n = send_parts(fd_.get(), message);
   while (n < 0 && errno == EINTR);
   return n == 0 ? IoResult{IoStatus::would_block} : result_of(n);
 }
 
 IoResult Stream::send(const char* data, size_t size) {
   ssize_t n;
-  do n = ::send(fd_.get(), data, size, MSG_NOSIGNAL);
+  do n = send_some(fd_.get(), data, size);
   while (n < 0 && errno == EINTR);
   return n == 0 ? IoResult{IoStatus::would_block} : result_of(n);
 }

@@ -31,7 +31,7 @@ Worker::Worker(size_t worker_index, Shared& all, uint64_t seed)
       cells(all.process.cells[worker_index]),
       loop(std::make_unique<Loop>()),
       poller(
-          loop->context, [this] { now = monotonic_now(); }, [this] { after_batch(); }),
+          loop->context, [this] { return refresh_clock(); }, [this] { after_batch(); }),
       wheel(monotonic_now()),
       rng(seed),
       now(monotonic_now()) {}
@@ -58,6 +58,7 @@ void Worker::post(std::function<void()> work) {
     work();
     poller.sweep();
   });
+  poller.wake();
 }
 
 void Worker::grant(Grant grant) {
@@ -236,6 +237,7 @@ bool Worker::shed_idle_connection() {
 
 void Worker::schedule_tick() {
   loop->tick.expires_after(kTick);
+  poller.return_by(loop->tick.expiry());
   loop->tick.async_wait([this](boost::system::error_code error) {
     if (error || finished_) return;  // cancel() does not reach a handler that is already queued
     tick();
