@@ -17,7 +17,8 @@ struct Poller::Watch {
   boost::asio::posix::stream_descriptor descriptor;
 };
 
-Poller::Poller(boost::asio::io_context& context, std::function<TimePoint()> before_batch, std::function<void()> after_batch)
+Poller::Poller(boost::asio::io_context& context, std::function<TimePoint()> before_batch,
+               std::function<void()> after_batch)
     : watch_(std::make_unique<Watch>(context)),
       before_batch_(std::move(before_batch)),
       after_batch_(std::move(after_batch)) {
