@@ -83,6 +83,7 @@ struct Eject {
 };
 
 struct Retry {
+  static constexpr uint32_t kMaxAttempts = 10;
   bool connect = true, reset = true, timeout = false;
   std::vector<uint16_t> statuses;
   uint32_t attempts = 2;  // other backends tried after the first

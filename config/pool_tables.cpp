@@ -206,7 +206,7 @@ TypeOf<Retry> retry_section() {
              "retry",
              "Tries another backend where no request can take effect twice by it. `retry: false` switches it off.",
              {custom<Retry>("when", when, read_when, show_when, "What is retried; statuses only if they are named."),
-              key("attempts", &Retry::attempts, count(0, 10), "Other backends that are tried after the first."),
+              key("attempts", &Retry::attempts, count(0, Retry::kMaxAttempts), "Other backends that are tried after the first."),
               key("budget", &Retry::budget_percent, percent(0, 100),
                   "Retries at a time, as a share of the requests in flight; connect failures are free."),
               key("budget_min", &Retry::budget_min, count(0, 10'000), "… but so many always."),

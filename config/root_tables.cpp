@@ -50,7 +50,7 @@ TypeOf<Limits> limits_section() {
            "Connections at a time; auto: half of the open files allowed, less 128."),
        key("memory", &Limits::memory, bytes(16 * MiB, 64 * TiB),
            "Above 85 % of it idle connections are closed, above 95 % requests get 503."),
-       key("header_bytes", &Limits::header_bytes, bytes(1 * KiB, 1 * MiB), "Head of a request; more is 431."),
+       key("header_bytes", &Limits::header_bytes, bytes(1 * KiB, 128 * KiB), "Head of a request; more is 431."),
        key("header_count", &Limits::header_count, count(8, 256), "Fields of a request; more is 431."),
        key("body_bytes", &Limits::body_bytes, bytes(1, 1024 * TiB).zero_is("off"), "Body of a request; more is 413."),
        key("body_min_rate", &Limits::body_min_rate, bytes_per_second(1, 1024 * MiB).zero_is("off"),

@@ -39,6 +39,8 @@ class Stream {
   /// RST: the peer sees an error, so that what it has is not taken for complete.
   void close_with_reset();
   void close() { fd_.reset(); }
+  /// Bytes have come that nobody has read: close() would be a reset.
+  bool unread() const;
   /// SO_ERROR: the outcome of a connect, 0 for success.
   int take_error() const;
 

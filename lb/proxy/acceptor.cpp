@@ -49,7 +49,7 @@ bool Acceptor::accept_one() {
   UniqueFd fd(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      if (worker_.shed_idle_connection()) return true;
+      if (worker_.shed_idle_upstream() || worker_.shed_idle_connection()) return true;
       // One client learns at once that it is refused; the others wait in the queue.
       reserve_.reset();
       UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();

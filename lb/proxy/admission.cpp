@@ -19,57 +19,103 @@ bool Admission::take(const config::PoolLimits& limits) {
 }
 
 bool Admission::try_admit(const config::PoolLimits& limits) {
-  if (limits.inflight && state_.waiting.value.load() > 0) return false;
+  if (state_.waiting.value.load() > 0 && (limits.inflight || limits.per_backend) && first_tries_.load() > 0)
+    return false;
   return take(limits);
 }
 
-Admission::Wait Admission::wait(const Ticket& ticket, const config::PoolLimits& limits, bool holds_place) {
+Admission::Wait Admission::wait(const Ticket& ticket, const config::PoolLimits& limits, Turn& turn) {
   const std::lock_guard lock(mutex_);
-  if (waiters_.size() >= limits.queue) return Wait::full;
+  const bool again = turn.order != 0;
+  if (!again && waiters_.size() >= limits.queue) return Wait::full;
+  if (!again) turn.order = ++last_order_;
+  const uint32_t before = first_tries_.load();
+  const auto behind =
+      std::find_if(waiters_.rbegin(), waiters_.rend(), [&](const Waiter& w) { return w.turn.order < turn.order; });
+  const auto position = waiters_.insert(behind.base(), {ticket, turn, false});
   // Announced before the last look at the limit: a release after that look sees the waiter (both are sequentially
   // consistent).
-  waiters_.push_back({ticket, holds_place});
   state_.waiting.value.fetch_add(1);
-  if (holds_place || waiters_.size() > 1 || !take(limits)) return Wait::queued;
-  waiters_.pop_back();
-  state_.waiting.value.fetch_sub(1);
+  if (!turn.retrying) first_tries_.fetch_add(1);
+  if (turn.holds_place || before > 0 || !take(limits)) return Wait::queued;
+  remove(position);
   return Wait::admitted;
 }
 
-bool Admission::forget(const Ticket& ticket) {
+Admission::Position Admission::remove(Position waiter) {
+  state_.waiting.value.fetch_sub(1);
+  if (!waiter->turn.retrying) first_tries_.fetch_sub(1);
+  return waiters_.erase(waiter);
+}
+
+Admission::Left Admission::forget(const Ticket& ticket) {
   const std::lock_guard lock(mutex_);
   const auto found = std::find_if(waiters_.begin(), waiters_.end(), [&](const Waiter& waiter) {
     return waiter.ticket.exchange == ticket.exchange && waiter.ticket.serial == ticket.serial;
   });
-  if (found == waiters_.end()) return false;
-  waiters_.erase(found);
-  state_.waiting.value.fetch_sub(1);
-  return true;
+  if (found == waiters_.end()) return Left::granted;
+  const bool place_given = found->place_given;
+  remove(found);
+  return place_given ? Left::with_place : Left::without_place;
 }
 
-void Admission::release(const config::PoolLimits& limits) {
+void Admission::release(const config::PoolLimits& limits, bool backend_freed) {
   state_.inflight.value.fetch_sub(1);
-  if (state_.waiting.value.load() > 0) wake(limits);
+  hand_out(limits, backend_freed, 0);
 }
 
-void Admission::wake(const config::PoolLimits& limits) {
+bool Admission::give_place(Waiter& waiter, const config::PoolLimits& limits) {
+  if (waiter.turn.holds_place) return true;
+  if (!take(limits)) return false;
+  return waiter.turn.holds_place = waiter.place_given = true;
+}
+
+/// In turn: the first who can has the backend, if one came free; those who waited for a place have the places. Who got
+/// a place behind somebody that waits for a backend goes on waiting for one.
+void Admission::hand_out(const config::PoolLimits& limits, bool backend, uint64_t after) {
   if (state_.waiting.value.load() == 0) return;
   const std::lock_guard lock(mutex_);
-  while (!waiters_.empty()) {
-    const Waiter waiter = waiters_.front();
-    if (!waiter.holds_place && !take(limits)) return;
-    waiters_.pop_front();
-    state_.waiting.value.fetch_sub(1);
-    waiter.ticket.worker->grant({waiter.ticket, shared_from_this(), limits, waiter.holds_place});
-    if (waiter.holds_place) return;  // one backend came free: one request may look
+  bool places = limits.inflight != 0, behind_others = false;
+  for (auto waiter = waiters_.begin(); waiter != waiters_.end() && (backend || places);) {
+    const bool had_place = waiter->turn.holds_place;
+    if (waiter->turn.order <= after) {
+      ++waiter;
+    } else if (!give_place(*waiter, limits)) {
+      places = false;
+      ++waiter;
+    } else {
+      const bool may_look = !limits.per_backend || (!had_place && !behind_others);
+      waiter = backend || may_look ? grant(waiter, limits, backend) : std::next(waiter);
+      backend = false;
+      behind_others = true;
+    }
   }
 }
 
+void Admission::look_again(const config::PoolLimits& limits) {
+  if (state_.waiting.value.load() == 0) return;
+  const std::lock_guard lock(mutex_);
+  for (auto waiter = waiters_.begin(); waiter != waiters_.end();)
+    waiter = give_place(*waiter, limits) ? grant(waiter, limits, false) : std::next(waiter);
+}
+
+Admission::Position Admission::grant(Position waiter, const config::PoolLimits& limits, bool backend_freed) {
+  const Waiter granted = *waiter;
+  const auto next = remove(waiter);
+  granted.ticket.worker->grant(
+      {granted.ticket, shared_from_this(), limits, granted.turn.order, granted.place_given, backend_freed});
+  return next;
+}
+
 void Grant::release() const {
-  if (had_place)
-    admission->backend_freed(limits);
+  if (place_given)
+    admission->release(limits, backend_freed);
   else
-    admission->release(limits);
+    pass_on();
+}
+
+void Grant::pass_on() const {
+  if (backend_freed) admission->backend_freed(limits, order);
 }
 
 }  // namespace weir::proxy

@@ -1,5 +1,6 @@
 // A try at a backend: choosing it, reaching it, its time-outs, and whether another may follow.
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "lb/balance/latency.hpp"
@@ -23,6 +24,12 @@ Cause cause_of_connect(int error) {
   }
 }
 
+/// No descriptors, memory or ports left here: it says nothing about the backend.
+bool local_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC ||
+         error == EADDRNOTAVAIL;
+}
+
 }  // namespace
 
 void Exchange::begin_attempt() {
@@ -32,21 +39,59 @@ void Exchange::begin_attempt() {
 
 /// Picks and takes a backend. False: the request waits in the queue, or is answered.
 bool Exchange::choose_backend() {
-  WorkerPool& pool = *pool_;
-  worker_.refresh(pool);
-  std::array<uint32_t, kMaxTried> tried;
-  const auto candidates = pool.table->candidates();
-  size_t tried_here = 0;
+  worker_.refresh(*pool_);
+  if (pool_->panic) pool_->cells->panics.add();
+  if (take_backend()) return true;
+  if (!others_full()) {
+    fail(last_cause_ == Cause::none ? Cause::no_backend : last_cause_);
+    return false;
+  }
+  if (wait_in_queue(true) || phase_ != Phase::queued) return false;
+  // One that came free before the queue knew of us has told nobody.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!take_backend()) return false;
+  leave_queue();
+  phase_ = Phase::deciding;
+  return true;
+}
+
+/// Those of the table that this request has tried, as the picker wants them: indices of candidates.
+size_t Exchange::tried_candidates(std::array<uint32_t, kMaxTried>& tried) const {
+  const auto candidates = pool_->table->candidates();
+  size_t count = 0;
   if (tried_count_)
-    for (uint32_t i = 0; i < candidates.size() && tried_here < tried.size(); ++i)
-      if (std::find(tried_.begin(), tried_.begin() + tried_count_, candidates[i].backend) !=
-          tried_.begin() + tried_count_)
-        tried[tried_here++] = i;
+    for (uint32_t i = 0; i < candidates.size() && count < tried.size(); ++i)
+      if (has_tried(candidates[i].backend)) tried[count++] = i;
+  return count;
+}
+
+bool Exchange::has_tried(uint32_t backend) const {
+  const auto end = tried_.begin() + tried_count_;
+  return std::find(tried_.begin(), end, backend) != end;
+}
+
+/// Is there another backend, which is only too busy now?
+bool Exchange::others_full() const {
+  for (const auto& candidate : pool_->table->candidates())
+    if (candidate.limit && !has_tried(candidate.backend)) return true;
+  return false;
+}
+
+bool Exchange::another_is_free() const {
+  for (const auto& candidate : pool_->table->candidates())
+    if (!candidate.full() && !has_tried(candidate.backend)) return true;
+  return false;
+}
+
+bool Exchange::take_backend() {
+  WorkerPool& pool = *pool_;
+  std::array<uint32_t, kMaxTried> tried;
+  const size_t tried_here = tried_candidates(tried);
+  const auto candidates = pool.table->candidates();
   balance::PickContext context{key_hash(), {tried.data(), tried_here}, worker_.now, worker_.rng};
-  if (pool.panic) pool.cells->panics.add();
   for (;;) {
     const uint32_t picked = pool.picker->pick(context);
-    if (picked == balance::kNone) break;
+    if (picked == balance::kNone) return false;
     const balance::Candidate& candidate = candidates[picked];
     auto& inflight = pool.pool->backends[candidate.backend]->inflight.value;
     uint32_t now = inflight.load(std::memory_order_relaxed);
@@ -61,13 +106,9 @@ bool Exchange::choose_backend() {
     if (context.spilled) pool.cells->spilled.add();
     set_ = pool.upstreams[candidate.backend];
     backend_index_ = candidate.backend;
-    if (tried_count_ < tried_.size()) tried_[tried_count_++] = candidate.backend;
+    tried_[tried_count_++] = candidate.backend;
     return true;
   }
-  const bool all_full = tried_here < candidates.size() && pool.pool->config->limits.per_backend;
-  if (all_full) return wait_in_queue(true) && choose_backend();
-  fail(last_cause_ == Cause::none ? Cause::no_backend : last_cause_);
-  return false;
 }
 
 void Exchange::connect_upstream(bool fresh) {
@@ -83,8 +124,10 @@ void Exchange::connect_upstream(bool fresh) {
   }
   stash_body();
   upstream_ = new UpstreamConnection(worker_, *set_);
-  const int error = upstream_->connect();
+  int error = upstream_->connect(pool_->pool->user_timeout);
+  if (local_shortage(error) && worker_.shed_idle_upstream()) error = upstream_->connect(pool_->pool->user_timeout);
   upstream_->attach(*this);
+  if (local_shortage(error)) return fail(Cause::overload_connections);
   if (error) return on_connect_failed(error);
   if (upstream_->connected()) return send_request();
   phase_ = Phase::connecting;
@@ -222,27 +265,37 @@ void Exchange::release_upstream(bool reusable) {
   connection->keep(keep);
 }
 
+/// An attempt has ended, and its request goes on.
 void Exchange::release_backend() {
-  if (!backend_held_) return;
+  const auto& limits = pool_->pool->config->limits;
+  if (drop_backend() && limits.per_backend) pool_->pool->admission->backend_freed(limits);
+}
+
+bool Exchange::drop_backend() {
+  if (!backend_held_) return false;
   backend_held_ = false;
   set_->backend->inflight.value.fetch_sub(1);
-  const auto& limits = pool_->pool->config->limits;
-  if (limits.per_backend && admitted_) pool_->pool->admission->backend_freed(limits);
+  return true;
 }
 
 void Exchange::release_places() {
-  release_backend();
+  const bool dropped = drop_backend();
   end_retry();
   if (!admitted_) return;
   admitted_ = false;
-  pool_->pool->admission->release(pool_->pool->config->limits);
+  const auto& limits = pool_->pool->config->limits;
+  pool_->pool->admission->release(limits, dropped && limits.per_backend);
 }
 
 // ---- time ----
 
 /// One timer serves the phase, the try and the whole request: the nearest deadline is armed.
 void Exchange::arm_phase(Duration how_long) {
-  phase_deadline_ = how_long > Duration::zero() ? worker_.now + how_long : TimePoint::max();
+  arm_phase_until(how_long > Duration::zero() ? worker_.now + how_long : TimePoint::max());
+}
+
+void Exchange::arm_phase_until(TimePoint deadline) {
+  phase_deadline_ = deadline;
   const TimePoint nearest = std::min({phase_deadline_, total_deadline_, try_deadline_});
   if (nearest == TimePoint::max()) return cancel();
   worker_.wheel.arm(*this, nearest);
@@ -253,7 +306,7 @@ void Exchange::on_timer(TimePoint now) {
   switch (phase_) {
     case Phase::queued:
       // A grant may be on its way: then it finds another serial and gives the place back.
-      pool_->pool->admission->forget({&worker_, this, serial_});
+      leave_queue();
       return answer_error(Cause::queue_timeout);
     case Phase::connecting:
       set_->cells->connect_failures.add();
@@ -284,7 +337,7 @@ void Exchange::requesting_timed_out(TimePoint now) {
 }
 
 void Exchange::request_timed_out() {
-  if (phase_ == Phase::queued) pool_->pool->admission->forget({&worker_, this, serial_});
+  if (phase_ == Phase::queued) leave_queue();
   if (phase_ == Phase::responding) return response_broken(Cause::total_timeout);
   if (upstream_) report_failure();
   fail(Cause::total_timeout);

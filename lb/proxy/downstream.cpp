@@ -15,6 +15,7 @@ namespace {
 constexpr auto kLingerTime =
     std::chrono::seconds(2);  // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
 constexpr uint32_t kLingerBytes = 64 << 10;           // so that a client still sending can read the answer
+constexpr uint64_t kCloseAtOnce = 16 << 10;           // an answer so small is with the client when we close
 constexpr auto kBodyClock = std::chrono::seconds(5);  // limits.body_min_rate is judged over so long
 constexpr int kTurns = 16;                            // receives or pipelined requests, then others get a turn
 constexpr uint32_t kHeadStep = 1024;                  // a partial head grows by at least so much room
@@ -192,7 +193,10 @@ void DownstreamConnection::receive_head() {
 
 size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   const size_t skip = http1::skip_empty_lines({bytes, size});
-  if (skip == size) return skip;
+  if (skip == size) {
+    head_started_ = {};  // a CR that came alone was no beginning of a head
+    return skip;
+  }
   const auto& config = worker_.runtime->config();
   http1::RequestRules rules;
   rules.header_bytes = config.limits.header_bytes;
@@ -249,7 +253,9 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   }
   std::string_view data;
   bool failed = false;
-  used += take_body(bytes + used, size - used, data, failed);
+  const size_t body_bytes = take_body(bytes + used, size - used, data, failed);
+  used += body_bytes;
+  exchange->bytes_received += body_bytes;
   if (failed)
     exchange->refuse(chunks_.cause(), chunks_.detail());
   else
@@ -349,12 +355,13 @@ void DownstreamConnection::receive_tunnel() {
 // ---- ends ----
 
 void DownstreamConnection::exchange_done(bool keep_alive) {
-  const bool client_closes = !exchange_->head.keep_alive && exchange_->head.size > 0;
+  const bool client_closes =
+      !exchange_->head.keep_alive && exchange_->head.size > 0 && exchange_->bytes_sent() <= kCloseAtOnce;
   exchange_ = nullptr;
   ++requests_;
   if (state_ == State::closed) return;
   if (!keep_alive || body_ != Body::none) {
-    if (client_closes && body_ == Body::none && in_.empty()) return close();
+    if (client_closes && body_ == Body::none && in_.empty() && !stream_.unread()) return close();
     return begin_linger();
   }
   state_ = State::head;
@@ -451,6 +458,7 @@ void DownstreamConnection::on_timer(TimePoint now) {
     }
     case State::body: {
       // Counts only while the proxy is willing to read, and until an answer has begun.
+      if (now - clock_started_ < kBodyClock) return worker_.wheel.arm(*this, clock_started_ + kBodyClock);
       const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - clock_started_).count() *
                           int64_t{worker_.runtime->config().limits.body_min_rate};
       const bool slow = static_cast<int64_t>(clocked_bytes_) < needed;
@@ -465,7 +473,7 @@ void DownstreamConnection::on_timer(TimePoint now) {
   }
 }
 
-void DownstreamConnection::pause_body_clock() {
+void DownstreamConnection::restart_body_clock() {
   clock_started_ = worker_.now;
   clocked_bytes_ = 0;
 }

@@ -41,7 +41,10 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   Sent send(const iovec* parts, int count);
   bool blocked() const { return !out_.empty(); }
   /// More of the request's body is wanted again.
-  void resume() { pump(); }
+  void resume() {
+    restart_body_clock();
+    pump();
+  }
   /// The answer is complete and sent. `keep_alive`: another request may follow.
   void exchange_done(bool keep_alive);
   void enter_tunnel();
@@ -50,8 +53,8 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   void reset();
   bool body_complete() const { return body_ == Body::none; }
   void stop_reading_body() { body_abandoned_ = true; }
-  /// Nothing is timed by this connection while the exchange works.
-  void pause_body_clock();
+  /// limits.body_min_rate counts from now: only while the proxy is willing to read.
+  void restart_body_clock();
 
   const ListenerInfo& listener() const { return *listener_; }
   std::string_view peer_text() const { return {peer_text_, peer_length_}; }

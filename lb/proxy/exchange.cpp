@@ -32,6 +32,8 @@ void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
   bytes_received = head.size;
   bytes_sent_ = body_received_ = upstream_us_ = 0;
   total_deadline_ = try_deadline_ = TimePoint::max();
+  queue_deadline_ = TimePoint::max();
+  turn_ = {};
   tried_count_ = attempts_ = 0;
   status_ = 0;
   cause_ = last_cause_ = Cause::none;
@@ -79,7 +81,7 @@ void Exchange::fail(Cause why, const char* detail) {
 }
 
 void Exchange::on_downstream_failed(Cause cause, const char* detail) {
-  if (phase_ == Phase::queued) pool_->pool->admission->forget({&worker_, this, serial_});
+  if (phase_ == Phase::queued) leave_queue();
   if (upstream_) release_upstream(false);
   const bool gone = cause == Cause::client_gone || cause == Cause::client_too_slow;
   if (!gone && !head_sent_) return refuse(cause, detail);
@@ -91,7 +93,7 @@ void Exchange::on_downstream_failed(Cause cause, const char* detail) {
 }
 
 void Exchange::abort_for_drain() {
-  if (phase_ == Phase::queued) pool_->pool->admission->forget({&worker_, this, serial_});
+  if (phase_ == Phase::queued) leave_queue();
   if (phase_ == Phase::tunnel) return end_tunnel();
   fail(Cause::draining);
 }

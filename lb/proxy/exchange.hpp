@@ -53,7 +53,7 @@ class Exchange final : public Timer {
   void on_upstream_drained();
 
   // From the pool's queue.
-  void on_granted();
+  bool on_granted();
   uint64_t serial() const { return serial_; }
   bool waiting() const { return phase_ == Phase::queued; }
 
@@ -63,13 +63,14 @@ class Exchange final : public Timer {
   void abort_for_drain();
   bool tunnel() const { return phase_ == Phase::tunnel; }
   bool response_started() const { return head_sent_; }
+  uint64_t bytes_sent() const { return bytes_sent_; }  // downstream
 
  private:
   friend class Worker;
   enum class Phase : uint8_t { idle, deciding, queued, connecting, requesting, responding, tunnel, finishing };
 
   static constexpr uint32_t kNoMaxForwards = ~uint32_t{0};
-  static constexpr size_t kMaxTried = 8;
+  static constexpr size_t kMaxTried = config::Retry::kMaxAttempts + 1;
 
   // pipeline.cpp: the steps of handle_request, in order; false: the request is answered, or waits.
   bool normalize_target();
@@ -80,12 +81,19 @@ class Exchange final : public Timer {
   bool refused_by_overload();
   bool admit();
   bool wait_in_queue(bool holds_place);
+  void leave_queue();
+  Ticket ticket() { return {&worker_, this, serial_}; }
   uint64_t key_hash();
   std::string_view key_value(const config::KeySpec& key) const;
 
   // attempt.cpp
   void begin_attempt();
   bool choose_backend();
+  bool take_backend();
+  bool has_tried(uint32_t backend) const;
+  bool others_full() const;
+  bool another_is_free() const;
+  size_t tried_candidates(std::array<uint32_t, kMaxTried>& tried) const;
   void connect_upstream(bool fresh);
   void stash_body();
   void send_request();
@@ -98,10 +106,12 @@ class Exchange final : public Timer {
   void next_attempt(route::Verdict verdict);
   void release_upstream(bool reusable);
   void release_backend();
+  bool drop_backend();
   void release_places();
   void report_failure();
   void report_success();
   void arm_phase(Duration how_long);
+  void arm_phase_until(TimePoint deadline);
   void on_timer(TimePoint now) override;
   void requesting_timed_out(TimePoint now);
   void request_timed_out();
@@ -117,6 +127,7 @@ class Exchange final : public Timer {
   bool decode_response(char* data, size_t size, std::string_view& body, size_t& used, bool& complete);
   void response_complete();
   void response_broken(Cause why, std::string_view unsent_head = {});
+  void expect_no_longer();
   void resume_downstream_later();
 
   // tunnel.cpp
@@ -156,7 +167,8 @@ class Exchange final : public Timer {
   bool trusted_peer_ = false;
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;
-  TimePoint started_{}, attempt_started_{}, total_deadline_{}, phase_deadline_{}, try_deadline_{};
+  TimePoint started_{}, attempt_started_{}, total_deadline_{}, phase_deadline_{}, try_deadline_{}, queue_deadline_{};
+  Turn turn_;  // in the pool's queue
   uint64_t serial_ = 0;
   std::string_view first_body_;  // came with the head; in the receive scratch
   uint64_t bytes_sent_ = 0, body_received_ = 0, upstream_us_ = 0;

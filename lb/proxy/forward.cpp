@@ -115,21 +115,18 @@ void Exchange::on_request_body(std::string_view data, bool complete) {
   keep_body(data);
   Parts parts;
   parts.add_body(data, complete, head.framing == Framing::chunked);
-  if (parts.count() && upstream_->send(parts.data(), parts.count()) == UpstreamConnection::Sent::failed) {
-    downstream_->stop_reading_body();
-    return upstream_->look_for_end();
-  }
-  if (phase_ == Phase::requesting) arm_phase(complete ? route_->timeout.response : route_->timeout.idle);
+  if (parts.count() && upstream_->send(parts.data(), parts.count()) == UpstreamConnection::Sent::failed)
+    return upstream_->look_for_end();  // wants_body() is false now
+  arm_phase(complete && phase_ == Phase::requesting ? route_->timeout.response : route_->timeout.idle);
 }
 
 bool Exchange::wants_body() const {
-  if (!upstream_ || upstream_->blocked() || expecting_) return false;
+  if (!upstream_ || upstream_->blocked() || upstream_->write_failed || expecting_) return false;
   return phase_ == Phase::requesting || phase_ == Phase::responding || phase_ == Phase::tunnel;
 }
 
 void Exchange::on_upstream_drained() {
   if (phase_ == Phase::tunnel || !body_complete_) {
-    downstream_->pause_body_clock();
     arm_phase(phase_ == Phase::tunnel ? route_->timeout.tunnel : route_->timeout.idle);
     downstream_->resume();
   } else if (phase_ == Phase::requesting) {
@@ -194,9 +191,8 @@ bool Exchange::forward_interim() {
     bytes_sent_ += bytes.iov_len;
   }
   if (expecting_ && worker_.response_head.status == 100) {
-    expecting_ = false;
     arm_phase(route_->timeout.idle);
-    resume_downstream_later();
+    expect_no_longer();
   }
   return true;
 }
@@ -205,8 +201,7 @@ bool Exchange::forward_interim() {
 bool Exchange::retry_status(uint16_t status) {
   const auto& statuses = pool_->pool->config->retry.statuses;
   if (statuses.empty() || std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
-  if (tried_count_ >= pool_->table->candidates().size())
-    return false;  // nobody else to ask: the client gets this answer
+  if (!another_is_free()) return false;  // nobody else to ask: the client gets this answer
   route::Attempt attempt = describe_attempt(route::FailureKind::status);
   attempt.status = status;
   const auto verdict = route::decide(attempt, pool_->pool->config->retry);
@@ -262,6 +257,7 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   phase_ = Phase::responding;
   head_sent_ = true;
   try_deadline_ = TimePoint::max();
+  if (expecting_) expect_no_longer();  // it may want the body all the same
   forward_body(data, size, writer.view());
 }
 
@@ -365,8 +361,16 @@ void Exchange::on_upstream_end(bool reset) {
   response_complete();
 }
 
-/// After the current event: the receive scratch is in use.
-void Exchange::resume_downstream_later() { worker_.poller.again(*downstream_); }
+/// The body is taken, but after the current event: the receive scratch is in use.
+void Exchange::expect_no_longer() {
+  expecting_ = false;
+  resume_downstream_later();
+}
+
+void Exchange::resume_downstream_later() {
+  downstream_->restart_body_clock();
+  worker_.poller.again(*downstream_);
+}
 
 void Exchange::on_downstream_drained() {
   if (phase_ == Phase::finishing) return finish();

@@ -203,7 +203,7 @@ bool Exchange::admit() {
   return true;
 }
 
-/// True: a place came free meanwhile.
+/// Waits for a place in the pool or, holding one, for a backend below its limit. True: a place came free meanwhile.
 bool Exchange::wait_in_queue(bool holds_place) {
   const auto& limits = pool_->pool->config->limits;
   if (limits.queue == 0) {
@@ -212,7 +212,10 @@ bool Exchange::wait_in_queue(bool holds_place) {
   }
   stash_body();
   phase_ = Phase::queued;
-  switch (pool_->pool->admission->wait({&worker_, this, serial_}, limits, holds_place)) {
+  const bool again = turn_.order != 0;
+  turn_.holds_place = holds_place;
+  turn_.retrying = tried_count_ > 0;
+  switch (pool_->pool->admission->wait(ticket(), limits, turn_)) {
     case Admission::Wait::full: answer_error(Cause::queue_full); return false;
     case Admission::Wait::admitted:
       admitted_ = true;
@@ -220,15 +223,26 @@ bool Exchange::wait_in_queue(bool holds_place) {
       return true;
     case Admission::Wait::queued: break;
   }
-  pool_->cells->queued.add();
-  arm_phase(limits.queue_timeout);
+  if (!again) {
+    pool_->cells->queued.add();
+    queue_deadline_ = worker_.now + limits.queue_timeout;
+  }
+  arm_phase_until(queue_deadline_);
   return false;
 }
 
-void Exchange::on_granted() {
+/// False: it found no backend, and waits again or has ended.
+bool Exchange::on_granted() {
+  leave_queue();  // an older grant may find it waiting anew
   admitted_ = true;
   phase_ = Phase::deciding;
-  begin_attempt();
+  if (!choose_backend()) return false;
+  connect_upstream(false);
+  return true;
+}
+
+void Exchange::leave_queue() {
+  if (pool_->pool->admission->forget(ticket()) == Admission::Left::with_place) admitted_ = true;
 }
 
 uint64_t Exchange::key_hash() {

@@ -1,5 +1,7 @@
 #include "lb/proxy/runtime.hpp"
 
+#include <algorithm>
+
 #include "health/usable.hpp"
 #include "lb/base/hash.hpp"
 
@@ -12,6 +14,19 @@ Timeouts merge(const config::RouteTimeouts& route, const config::Timeouts& pool)
           route.idle.value_or(pool.idle),       route.total.value_or(pool.total),
           route.per_try.value_or(pool.per_try), route.tunnel.value_or(pool.tunnel),
           route.expect.value_or(pool.expect)};
+}
+
+constexpr std::chrono::milliseconds kVanished = std::chrono::seconds(30);  // unacknowledged data for so long, at least
+constexpr std::chrono::milliseconds kAboveIdle = std::chrono::seconds(5);
+
+std::chrono::milliseconds user_timeout(const Pool& pool, const std::vector<Route>& routes) {
+  auto longest = kVanished;
+  for (const auto& route : routes) {
+    if (route.pool != &pool) continue;
+    if (route.timeout.idle == Duration::zero()) return {};
+    longest = std::max(longest, std::chrono::ceil<std::chrono::milliseconds>(route.timeout.idle) + kAboveIdle);
+  }
+  return longest;
 }
 
 }  // namespace
@@ -39,9 +54,12 @@ void Pool::publish() {
       algorithm->build(std::move(candidates), {config->balance.bound_percent, config->balance.bound_floor,
                                                static_cast<uint32_t>(backends.size())}),
       usable.panic};
-  const std::lock_guard lock(mutex_);
-  published_ = std::move(next);
-  version_.fetch_add(1, std::memory_order_release);
+  {
+    const std::lock_guard lock(mutex_);
+    published_ = std::move(next);
+    version_.fetch_add(1, std::memory_order_release);
+  }
+  admission->look_again(config->limits);
 }
 
 PublishedTable Pool::published() const {
@@ -102,6 +120,7 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
       }
     runtime->routes.push_back(std::move(entry));
   }
+  for (auto& pool : runtime->pools) pool->user_timeout = user_timeout(*pool, runtime->routes);
   runtime->unrouted = route_state("-", "");
   std::erase_if(pools_, [&](const auto& entry) { return !config->find_pool(entry.first); });
   std::erase_if(routes_, [&](const auto& entry) { return entry.second.use_count() == 1; });

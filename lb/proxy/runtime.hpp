@@ -30,8 +30,11 @@ struct Pool {
   std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
   const balance::Algorithm* algorithm = nullptr;
   bool observes_latency = false;  // the algorithm looks at BackendState::latency
+  /// TCP_USER_TIMEOUT of its connections: above every timeout.idle of its routes, for the kernel counts a backend that
+  /// reads nothing as gone too. Zero: none.
+  std::chrono::milliseconds user_timeout{};
 
-  /// Builds the table from the published states; control thread.
+  /// Builds the table from the published states, and tells those who wait in the queue; control thread.
   void publish();
   /// Changes with each publish(); a worker that sees a new number fetches the table.
   uint64_t version() const { return version_.load(std::memory_order_acquire); }

@@ -12,14 +12,14 @@
 namespace weir::proxy {
 
 namespace {
-constexpr auto kUserTimeout = std::chrono::seconds(30);  // unacknowledged data: the host has vanished
-constexpr int kReadsPerTurn = 4;                         // of 256 KiB each, then others get a turn
+constexpr int kReadsPerTurn = 4;  // of 256 KiB each, then others get a turn
 constexpr auto kLearntFor = std::chrono::minutes(1);
 constexpr auto kShortestKeepAlive = std::chrono::seconds(1);
 }  // namespace
 
 UpstreamConnection::UpstreamConnection(Worker& worker, UpstreamSet& set) : worker_(worker), set_(set) {
   set_.backend->open_connections.fetch_add(1, std::memory_order_relaxed);
+  worker_.cells.upstream_opened.add();
   ++set_.connections;
 }
 
@@ -28,11 +28,10 @@ UpstreamConnection::~UpstreamConnection() {
   --set_.connections;
 }
 
-int UpstreamConnection::connect() {
-  auto socket = net::connect_to(set_.backend->address, kUserTimeout);
-  set_.cells->connects.add();
-  worker_.cells.upstream_opened.add();
+int UpstreamConnection::connect(std::chrono::milliseconds user_timeout) {
+  auto socket = net::connect_to(set_.backend->address, user_timeout);
   if (!socket.fd) return socket.error;
+  set_.cells->connects.add();
   stream_ = net::Stream(std::move(socket.fd));
   if (!worker_.poller.add(stream_.fd(), *this)) return errno;
   if (socket.connected) state_ = State::busy;
@@ -170,7 +169,10 @@ void UpstreamConnection::keep(Duration keep_alive) {
   idle_since_ = worker_.now;
   older_ = set_.newest;
   newer_ = nullptr;
-  if (older_) older_->newer_ = this;
+  if (older_)
+    older_->newer_ = this;
+  else
+    set_.oldest = this;
   set_.newest = this;
   ++set_.idle;
   worker_.wheel.arm(*this, worker_.now + keep_alive);
@@ -180,6 +182,7 @@ void UpstreamConnection::unlink_idle() {
   if (newer_) newer_->older_ = older_;
   if (older_) older_->newer_ = newer_;
   if (set_.newest == this) set_.newest = older_;
+  if (set_.oldest == this) set_.oldest = newer_;
   newer_ = older_ = nullptr;
   --set_.idle;
 }

@@ -21,6 +21,7 @@ struct UpstreamSet {
   std::shared_ptr<BackendState> backend;
   BackendCells* cells = nullptr;
   UpstreamConnection* newest = nullptr;  // idle, most recently used first
+  UpstreamConnection* oldest = nullptr;
   uint32_t idle = 0;
   uint32_t connections = 0;  // alive, idle or not
   /// The backend closed connections that were idle for so long: they are retired earlier. Forgotten at `learnt_until`.
@@ -35,8 +36,9 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   UpstreamConnection(Worker& worker, UpstreamSet& set);
   ~UpstreamConnection();
 
-  /// Begins to connect. 0, or the errno of an immediate failure. `connected()` may be true at once.
-  int connect();
+  /// Begins to connect. 0, or the errno of an immediate failure, after which it may be tried again. `connected()` may
+  /// be true at once. `user_timeout`: TCP_USER_TIMEOUT, zero for none.
+  int connect(std::chrono::milliseconds user_timeout);
   bool connected() const { return state_ != State::connecting; }
   bool reused() const { return requests_ > 1; }
   Duration idle_for(TimePoint now) const { return now - idle_since_; }

@@ -64,10 +64,8 @@ void Worker::post(std::function<void()> work) {
 void Worker::grant(Grant grant) {
   post([grant = std::move(grant)] {
     auto* exchange = static_cast<Exchange*>(grant.ticket.exchange);
-    if (exchange->serial() == grant.ticket.serial && exchange->waiting())
-      exchange->on_granted();
-    else
-      grant.release();
+    if (exchange->serial() != grant.ticket.serial || !exchange->waiting()) return grant.release();
+    if (!exchange->on_granted()) grant.pass_on();
   });
 }
 
@@ -228,6 +226,15 @@ bool Worker::shed_idle_connection() {
     if (connection->idle() && connection->served_requests()) {
       connection->close();
       cells.connections_shed.add();
+      return true;
+    }
+  return false;
+}
+
+bool Worker::shed_idle_upstream() {
+  for (auto& [state, set] : upstreams_)
+    if (set->oldest) {
+      set->oldest->close();
       return true;
     }
   return false;

@@ -101,6 +101,8 @@ class Worker {
   void finish();
   /// Closes one idle connection, an old one, if there is any: to make room.
   bool shed_idle_connection();
+  /// The same for an idle connection to a backend.
+  bool shed_idle_upstream();
 
   Exchange* take_exchange();
   void recycle(Exchange* exchange);

@@ -192,3 +192,99 @@ class Queue(WeirTest):
         self.assertEqual(daemon.get("/sick").status, 503)
         for _ in range(20):
             self.assertEqual(daemon.get("/well").status, 200)
+
+
+class Turns(WeirTest):
+    """Who waits gets what comes free, in turn, and at once."""
+    timeout = 120
+
+    def waiting(self, daemon, count):
+        wait_until(lambda: daemon.metrics().sum("weir_pool_waiting") == count, what=f"{count} in the queue")
+
+    def test_first_come_first_served_before_a_full_backend(self):
+        order, held = [], Held()
+        def reply(message, connection):
+            order.append(message.target)
+            return held(message, connection)
+        origin = self.origin(reply)
+        daemon = self.weir(config([origin], workers=2, pool={"limits": {"per_backend": 1, "queue": 100, "queue_timeout": "60s"}}))
+        clients = [self.client(daemon) for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.send(request(target=f"/{number}"))
+            if number == 0:
+                wait_until(lambda: origin.count() == 1)
+            self.waiting(daemon, number)
+        for _ in clients:
+            held.go.release()
+        for client in clients:
+            self.assertEqual(client.read().status, 200)
+        self.assertEqual(order, [f"/{number}" for number in range(20)])
+        self.waiting(daemon, 0)
+        self.assertEqual(daemon.metrics().sum("weir_pool_inflight"), 0)
+
+    def test_nobody_waits_longer_than_his_turn(self):
+        def reply(message, connection):
+            time.sleep(0.005)
+            return response(200, b"ok")
+        origin = self.origin(reply, record=False)
+        daemon = self.weir(config([origin], workers=2, pool={"limits": {"per_backend": 1, "queue": 100, "queue_timeout": "20s"}}))
+        running = load(daemon.address(), clients=20)
+        wait_until(lambda: running.done > 1500 or running.errors, 90)
+        running.stop()
+        self.assert_no_errors(running.errors)
+        self.assertEqual((daemon.metrics().sum("weir_pool_waiting"), daemon.metrics().sum("weir_pool_inflight")), (0, 0))
+
+    def test_a_limit_that_is_raised_lets_those_in_who_wait(self):
+        held = Held()
+        origin = self.origin(lambda m, c: held(m, c) if m.target == "/slow" else response(200, b"ok"))
+        def limited(most):
+            return config([origin], pool={"limits": {"inflight": most, "queue": 10, "queue_timeout": "60s"}})
+        daemon = self.weir(limited(1))
+        slow, quick = self.client(daemon), self.client(daemon)
+        slow.send(request(target="/slow"))
+        wait_until(lambda: origin.count() == 1)
+        quick.send(request(target="/quick"))
+        self.waiting(daemon, 1)
+        daemon.reload(limited(100))
+        self.assertEqual(quick.read().status, 200)
+        self.assertEqual(daemon.get("/later").status, 200)
+        held.go.release()
+        self.assertEqual(slow.read().status, 200)
+
+    def test_a_backend_that_comes_back_takes_those_who_wait(self):
+        held = Held()
+        busy = self.origin(lambda m, c: held(m, c) if m.target == "/slow" else response(200, b"busy"))
+        back = self.origin(lambda m, c: response(200, b"back"), start=False)
+        daemon = self.weir(config([busy, back], pool={
+            "limits": {"per_backend": 1, "queue": 5, "queue_timeout": "60s"},
+            "health": {"type": "tcp", "interval": "100ms", "timeout": "100ms", "fall": 1, "rise": 1}}))
+        daemon.wait_event("backend_down")
+        slow, other = self.client(daemon), self.client(daemon)
+        slow.send(request(target="/slow"))
+        wait_until(lambda: "/slow" in busy.targets())
+        other.send(request(target="/other"))
+        self.waiting(daemon, 1)
+        back.start()
+        self.assertEqual(other.read().body, b"back")
+        held.go.release()
+        self.assertEqual(slow.read().status, 200)
+
+    def test_a_retry_that_waits_for_a_backend_is_passed_over_by_those_who_can_go_on(self):
+        held = Held()
+        def reply(message, connection):
+            return held(message, connection) if message.target == "/slow" else response(200, b"second")
+        second = self.origin(reply)
+        first = self.origin(lambda m, c: response(503, b"no") if m.target == "/retried" else response(200, b"first"))
+        daemon = self.weir(config({"first": {"url": first.url, "weight": 1000}, "second": second.url}, pool={
+            "limits": {"per_backend": 1, "queue": 5, "queue_timeout": "60s"}, "retry": {"when": ["connect"]}, "eject": False}))
+        slow = self.client(daemon)
+        for _ in range(4000):  # until the one of small weight has its turn
+            if second.count():
+                break
+            daemon.get("/turn")
+        slow.send(request(target="/slow"))
+        wait_until(lambda: "/slow" in second.targets() or "/slow" in first.targets())
+        for _ in range(5):
+            self.assertEqual(daemon.get("/go-on").status, 200)
+        held.go.release()
+        self.assertEqual(slow.read().status, 200)

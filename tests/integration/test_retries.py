@@ -1,4 +1,6 @@
 """Another try only where it is safe, on another backend, within a budget and the total time."""
+import os
+import signal
 import threading
 import time
 
@@ -245,3 +247,65 @@ class KeepAliveRace(WeirTest):
         daemon = self.weir(config([origin], pool={"timeout": {"keep_alive": "300s"}}))
         self.assertEqual(daemon.get("/").status, 200)
         wait_until(lambda: origin.connections[0].closed.is_set(), what="the end of the idle upstream connection before its origin's time")
+
+
+class ManyTries(WeirTest):
+    def test_never_more_than_attempts_others(self):
+        backends = {f"b{i}": self.origin(start=False).url for i in range(20)}
+        daemon = self.weir(config(backends, pool={"retry": {"attempts": 10}, "eject": False}))
+        self.assertEqual(daemon.get("/").status, 502)
+        self.assertEqual(daemon.metrics().sum("weir_pool_retries_total"), 10)
+        daemon.wait_log(lambda r: r["attempts"] == 11 and r["cause"] == "connect_refused")
+
+    def test_a_status_is_passed_on_when_the_others_are_full(self):
+        go = threading.Event()
+        def reply(name):
+            def answer(message, connection):
+                if message.target == "/hold":
+                    go.wait(60)
+                    return response(200, b"held")
+                return response(503, name)
+            return answer
+        origins = [self.origin(reply(b"one")), self.origin(reply(b"two"))]
+        daemon = self.weir(config(origins, pool={"limits": {"per_backend": 1, "queue_timeout": "60s"}, "retry": {"when": [503], "attempts": 1},
+                                                 "eject": False}))
+        holding = self.client(daemon)
+        holding.send(request(target="/hold"))
+        wait_until(lambda: any("/hold" in o.targets() for o in origins))
+        answer = daemon.get("/x")
+        self.assertEqual((answer.status, answer.body in (b"one", b"two")), (503, True))
+        go.set()
+        self.assertEqual(holding.read().status, 200)
+
+    def test_the_rest_of_a_body_follows_to_the_next_backend(self):
+        """The client's bytes and the first backend's reset arrive in one batch of events."""
+        reset, seen = threading.Event(), []
+        def handler(connection):
+            head = connection.reader.read_head()
+            if head is None:
+                return
+            if not seen:
+                seen.append(connection)
+                while len(connection.reader.buffer) < 1000:
+                    connection.reader.fill()
+                reset.wait(60)
+                connection.reset()
+                return
+            while len(connection.reader.buffer) < 3000 and connection.reader.fill():
+                pass
+            connection.send(response(200, b"%d" % len(connection.reader.buffer)))
+        origins = [self.origin(handler=handler), self.origin(handler=handler)]
+        daemon = self.weir(config(origins))
+        client = self.client(daemon)
+        client.send(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n" + b"x" * 1000)
+        wait_until(lambda: seen and len(seen[0].reader.buffer) >= 1000)
+        os.kill(daemon.pid, signal.SIGSTOP)
+        try:
+            client.send(b"y" * 500)
+            reset.set()
+            seen[0].closed.wait(30)
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+        client.send(b"z" * 1500)
+        answer = client.read("PUT")
+        self.assertEqual((answer.status, answer.body), (200, b"3000"))

@@ -1,4 +1,5 @@
 """Limits: what is too large, too slow or too much gets its status, and the daemon goes on for the others."""
+import threading
 import time
 
 from harness import Client, Incomplete, SharedTest, WeirTest, chunked, config, echo, request, response, wait_until
@@ -284,3 +285,63 @@ class Descriptors(WeirTest):
             client.reset() if i % 3 == 0 else client.close()
         wait_until(lambda: daemon.metrics().sum("weir_connections_open") == 0, what="all connections closed")
         wait_until(lambda: daemon.descriptors() <= before + 110, what=lambda: f"descriptors {daemon.descriptors()} against {before}")
+
+
+class LocalShortage(WeirTest):
+    """What is missing here says nothing about a backend."""
+    timeout = 120
+
+    def test_out_of_descriptors_no_backend_is_to_blame(self):
+        def reply(message, connection):
+            time.sleep(0.1)
+            return response(200, b"ok")
+        origins = [self.origin(reply, record=False) for _ in range(16)]
+        pools = {f"p{i}": {"eject": {"after": 5}, "backends": {"x": origins[2 * i].url, "y": origins[2 * i + 1].url}} for i in range(8)}
+        routes = [{"match": {"path": f"/p{i}/*"}, "pool": f"p{i}"} for i in range(8)]
+        daemon = self.weir(config(pools=pools, routes=routes, limits={"connections": 64}), nofile=160)
+        for i in range(8):
+            clients = [self.client(daemon) for _ in range(30)]
+            for client in clients:
+                client.send(request(target=f"/p{i}/x"))
+            statuses = [client.read().status for client in clients]
+            self.assertLessEqual(set(statuses), {200, 503}, statuses)
+            self.assertIn(200, statuses)
+            for client in clients:
+                client.close()
+        metrics = daemon.metrics()
+        self.assertEqual((metrics.sum("weir_backend_ejections_total"), metrics.sum("weir_backend_connect_failures_total")), (0, 0))
+
+    def test_a_cr_and_an_lf_between_requests_begin_no_request(self):
+        daemon = self.weir(config([self.origin()], listener={"timeout": {"header": "1s", "keep_alive": "60s"}}))
+        client = self.client(daemon)
+        self.assertEqual(client.get("/a").status, 200)
+        client.send(b"\r")
+        time.sleep(0.2)
+        client.send(b"\n")
+        self.assert_closed(client)  # silently: no stray 408
+
+    def test_the_clock_of_a_body_begins_when_it_is_wanted(self):
+        go = threading.Event()
+        def handler(connection):
+            message = connection.read_request(body=False)
+            go.wait(30)
+            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            connection.reader.read_body(message, int(message.header("content-length")))
+            connection.send(response(200, b"ok"))
+        daemon = self.weir(config([self.origin(handler=handler)], pool={"timeout": {"expect": "60s"}}))
+        client = self.client(daemon)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 10000\r\n\r\n")
+        time.sleep(4.7)
+        go.set()
+        self.assertEqual(client.read("POST", interim=False).status, 100)
+        time.sleep(0.8)
+        client.send(b"x" * 10_000)
+        self.assertEqual(client.read("POST").status, 200)
+
+    def test_bytes_in_has_the_body_that_came_with_the_head(self):
+        daemon = self.weir(config([self.origin()]))
+        data = request("POST", "/", body=b"x" * 5000)
+        with daemon.client() as client:
+            client.send(data)
+            client.read("POST")
+        daemon.wait_log(lambda r: r["bytes_in"] == len(data))

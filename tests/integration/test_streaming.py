@@ -297,3 +297,50 @@ class Leaving(WeirTest):
         wait_until(lambda: daemon.metrics().sum("weir_backend_inflight") == 0, what="nothing in flight")
         wait_until(lambda: daemon.descriptors() <= before + 20, what=lambda: f"descriptors: {daemon.descriptors()} against {before}")
         self.assertEqual(daemon.get("/after").status, 200)
+
+
+class BothAtOnce(WeirTest):
+    """Answers that begin before the request has ended."""
+
+    def test_an_early_answer_releases_a_body_that_waits_for_100(self):
+        def handler(connection):
+            connection.reader.read_head()
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            while len(connection.reader.buffer) < 5 and connection.reader.fill():
+                pass
+            connection.send(b"5\r\n" + bytes(connection.reader.buffer) + b"\r\n0\r\n\r\n")
+        daemon = self.weir(config([self.origin(handler=handler)], pool={"timeout": {"expect": "60s"}}))
+        client = self.client(daemon)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        client.send(b"hello")
+        answer = client.read("POST")
+        self.assertEqual((answer.status, answer.body), (200, b"abchello"))
+
+    def test_an_upload_counts_as_progress_after_the_answer_has_begun(self):
+        def handler(connection):
+            message = connection.read_request(body=False)
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+            connection.reader.read_body(message, int(message.header("content-length")))
+            connection.send(b"ok")
+        daemon = self.weir(config([self.origin(handler=handler)], pool={"timeout": {"idle": "2s"}}))
+        client = self.client(daemon)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n")
+        for _ in range(12):
+            client.send(b"x")
+            time.sleep(0.3)
+        self.assertEqual(client.read("POST").body, b"ok")
+
+    def test_a_large_last_answer_is_whole_though_bytes_follow_the_request(self):
+        go = threading.Event()
+        def reply(message, connection):
+            go.wait(30)
+            return response(200, b"x" * 200_000)
+        daemon = self.weir(config([self.origin(reply)]))
+        client = self.client(daemon, receive_buffer=4096)
+        client.send(request("POST", "/", [("Connection", "close")], b"hello"))
+        time.sleep(0.1)
+        client.send(b"\r\n")
+        go.set()
+        time.sleep(0.5)
+        self.assertEqual(len(client.read("POST").body), 200_000)
+        self.assert_closed(client)

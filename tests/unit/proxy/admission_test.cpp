@@ -28,7 +28,7 @@ TEST_CASE("limits.inflight is exact over threads") {
         for (uint32_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
         }
         inside.fetch_sub(held);
-        for (uint32_t k = 0; k < held; ++k) admission->release(limits);
+        for (uint32_t k = 0; k < held; ++k) admission->release(limits, false);
       }
     });
   for (auto& thread : threads) thread.join();
@@ -46,14 +46,18 @@ TEST_CASE("the queue is bounded, and who gives up leaves it") {
   REQUIRE(admission->try_admit(limits));
   REQUIRE_FALSE(admission->try_admit(limits));
   int a = 0, b = 0, c = 0;
-  CHECK(admission->wait({nullptr, &a, 1}, limits, false) == Admission::Wait::queued);
-  CHECK(admission->wait({nullptr, &b, 1}, limits, false) == Admission::Wait::queued);
-  CHECK(admission->wait({nullptr, &c, 1}, limits, false) == Admission::Wait::full);
+  Turn first, second, third;
+  CHECK(admission->wait({nullptr, &a, 1}, limits, first) == Admission::Wait::queued);
+  CHECK(admission->wait({nullptr, &b, 1}, limits, second) == Admission::Wait::queued);
+  CHECK(admission->wait({nullptr, &c, 1}, limits, third) == Admission::Wait::full);
+  CHECK(first.order < second.order);
   CHECK(state.waiting.value == 2);
-  CHECK(admission->forget({nullptr, &a, 1}));
-  CHECK_FALSE(admission->forget({nullptr, &a, 1}));
-  CHECK(admission->forget({nullptr, &b, 1}));
-  admission->release(limits);
+  CHECK(admission->forget({nullptr, &a, 1}) == Admission::Left::without_place);
+  CHECK(admission->forget({nullptr, &a, 1}) == Admission::Left::granted);
+  CHECK(admission->wait({nullptr, &a, 1}, limits, first) == Admission::Wait::queued);  // its turn is kept
+  CHECK(admission->forget({nullptr, &a, 1}) == Admission::Left::without_place);
+  CHECK(admission->forget({nullptr, &b, 1}) == Admission::Left::without_place);
+  admission->release(limits, false);
   CHECK(state.inflight.value == 0);
 }
 
@@ -63,7 +67,8 @@ TEST_CASE("a place that came free before the wait began is taken at once") {
   config::PoolLimits limits;
   limits.inflight = 1;
   int a = 0;
-  CHECK(admission->wait({nullptr, &a, 1}, limits, false) == Admission::Wait::admitted);
+  Turn turn;
+  CHECK(admission->wait({nullptr, &a, 1}, limits, turn) == Admission::Wait::admitted);
   CHECK(state.waiting.value == 0);
   CHECK(state.inflight.value == 1);
 }
