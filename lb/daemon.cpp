@@ -1,7 +1,6 @@
 #include "lb/daemon.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,12 +10,12 @@
 #include <csignal>
 #include <functional>
 #include <random>
-#include <set>
 #include <system_error>
 
 #include "config/diff.hpp"
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
+#include "lb/listeners.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
@@ -26,8 +25,6 @@ namespace weir {
 
 namespace {
 
-using proxy::NewListener;
-using ListenerKey = std::pair<std::string, std::string>;  // name and address as configured
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
@@ -47,14 +44,7 @@ class Daemon {
   void run();
 
  private:
-  struct Listening {
-    Endpoint configured, address;
-  };
-  /// Opens what `config` has and is not open yet. Throws without having changed anything.
-  std::vector<std::vector<NewListener>> open_listeners(const config::Config& config,
-                                                       std::map<ListenerKey, Listening>& open);
   void apply(std::shared_ptr<const config::Config> config, bool reload);
-  static void announce(const ListenerKey& key, const Listening& listener);
   void start_admin();
   void open_access_log(const config::Config& config);
   void reload();
@@ -83,7 +73,7 @@ class Daemon {
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
   std::unique_ptr<admin::Server> admin_;
-  std::map<ListenerKey, Listening> listening_;
+  Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
   Clock::time_point drain_started_{};
   bool draining_ = false;
@@ -99,7 +89,8 @@ Daemon::Daemon(std::string file, config::Config config)
                  publish_ready();
                }),
       shared_{process_, monitor_, {}, {}, {}, {}},
-      registry_(process_.workers) {
+      registry_(process_.workers),
+      listeners_(process_.workers) {
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
@@ -128,30 +119,8 @@ void Daemon::open_access_log(const config::Config& config) {
   }
 }
 
-std::vector<std::vector<NewListener>> Daemon::open_listeners(const config::Config& config,
-                                                             std::map<ListenerKey, Listening>& open) {
-  std::vector<std::vector<NewListener>> added(workers_.size());
-  for (const auto& listener : config.listeners)
-    for (const auto& bind : listener.binds) {
-      const ListenerKey key{listener.name, bind.to_string()};
-      if (const auto old = listening_.find(key); old != listening_.end()) {
-        open.insert(*old);
-        continue;
-      }
-      auto sockets = net::open_listener(bind, workers_.size());
-      for (size_t i = 0; i < workers_.size(); ++i)
-        added[i].push_back({listener.name, bind, sockets.address, std::move(sockets.fds[i])});
-      open[key] = {bind, sockets.address};
-    }
-  return added;
-}
-
 void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
-  std::map<ListenerKey, Listening> open;
-  auto added = open_listeners(*next, open);
-  std::vector<std::pair<std::string, Endpoint>> removed;
-  for (const auto& [key, listener] : listening_)
-    if (!open.contains(key)) removed.emplace_back(key.first, listener.configured);
+  auto listeners = listeners_.prepare(*next);
   auto runtime = registry_.build(next, process_.generation + 1);
   for (auto& pool : runtime->pools) pool->publish();
   runtime_ = runtime;
@@ -168,22 +137,14 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   inventory->max_series = next->max_series;
   inventory_ = inventory;
   for (size_t i = 0; i < workers_.size(); ++i) {
-    auto mine = std::make_shared<std::vector<NewListener>>(std::move(added[i]));
-    workers_[i]->post(
-        [worker = workers_[i].get(), runtime, mine, removed] { worker->adopt(runtime, std::move(*mine), removed); });
+    auto mine = std::make_shared<std::vector<proxy::NewListener>>(std::move(listeners.added[i]));
+    workers_[i]->post([worker = workers_[i].get(), runtime, mine, removed = listeners.removed] {
+      worker->adopt(runtime, std::move(*mine), removed);
+    });
   }
-  if (reload)
-    for (const auto& [key, listener] : open)
-      if (!listening_.contains(key)) announce(key, listener);
-  for (const auto& [name, endpoint] : removed)
-    log::info("listener_closed", {{"listener", name}, {"address", endpoint.to_string()}});
-  listening_ = std::move(open);
+  listeners_.commit(std::move(listeners));
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
-}
-
-void Daemon::announce(const ListenerKey& key, const Listening& listener) {
-  log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
 }
 
 void Daemon::start_admin() {
@@ -199,8 +160,7 @@ void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_rou
 
 void Daemon::run() {
   wait_for_signals();
-  for (const auto& [key, listener] : listening_)
-    announce(key, listener);  // only now: a start that fails announces none
+  listeners_.announce();  // only now: a start that fails announces none
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
@@ -339,9 +299,7 @@ void Daemon::end() {
   monitor_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
-  for (const auto& [key, listener] : listening_)
-    if (listener.configured.is_unix() && !listener.configured.to_string().starts_with("unix:@"))
-      ::unlink(reinterpret_cast<const sockaddr_un*>(listener.configured.address())->sun_path);
+  listeners_.remove_unix_files();
   memory_timer_.cancel();
   drain_timer_.cancel();
   signals_.cancel();

@@ -69,11 +69,15 @@ struct WorkerRuntime {
   const config::Config& config() const { return *shared->config; }
 };
 
-/// Listening sockets of this worker for one address of one listener.
+/// What stays when a configuration is replaced: the address, whatever the listener is called. Port 0 is another one in
+/// each listener.
+std::string listener_key(const std::string& name, const Endpoint& bind);
+
+/// A listening socket of this worker: new, or one that it was closing.
 struct NewListener {
-  std::string name;
-  Endpoint configured, address;
-  UniqueFd fd;
+  std::string key;
+  Endpoint address;
+  std::shared_ptr<const UniqueFd> fd;  // the control thread watches it
 };
 
 class Worker {
@@ -91,8 +95,8 @@ class Worker {
   void grant(Grant grant);
 
   // On the worker's own thread.
-  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added,
-             const std::vector<std::pair<std::string, Endpoint>>& removed);
+  /// `removed`: keys of listeners.
+  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::string>& removed);
   /// SIGTERM, step by step (lb/daemon.cpp). No new connections, and each answer ends its connection.
   void begin_draining();
   /// How many.
@@ -147,13 +151,14 @@ class Worker {
   void tick();
   void schedule_tick();
   void after_batch();
-  void update_listeners(std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed);
+  void update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed);
+  void open_listener(NewListener added);
   void close_drained_listeners();
   void forget_unused();
 
   std::thread thread_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_;
-  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by name and address
+  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by key
   std::vector<std::unique_ptr<WorkerRuntime>> runtimes_;
   std::unordered_map<BackendState*, std::unique_ptr<UpstreamSet>> upstreams_;
   DownstreamConnection* downstream_ = nullptr;  // intrusive list of all, the newest first
