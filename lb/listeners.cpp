@@ -89,6 +89,7 @@ void Listeners::commit(Change change) {
   }
   for (const auto& key : change.removed) {
     Listening& gone = open_.at(key);
+    remove_file(gone.configured);
     log::info("listener_closed", {{"listener", gone.name}, {"address", gone.address.to_string()}});
     closing_.insert_or_assign(key, std::move(gone));
   }

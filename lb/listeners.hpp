@@ -33,7 +33,8 @@ class Listeners {
   /// Opens what `config` has and is not open yet. An address that is just closing is taken back, with the same sockets.
   /// Throws std::system_error with a sentence for people; nothing has changed then.
   Change prepare(const config::Config& config) const;
-  /// The change was handed to the workers. Writes the events, but for the start of the process (see announce()).
+  /// The change was handed to the workers. Writes the events, but for the start of the process (see announce()), and
+  /// removes the files of unix sockets that are gone.
   void commit(Change change);
   /// The events of the start: written once nothing can fail any more.
   void announce();

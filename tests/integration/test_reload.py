@@ -192,6 +192,24 @@ class Reload(WeirTest):
             daemon.reload(config([origin], listeners={"web": {"bind": address}}, workers=2))
             wait_until(lambda: self.answers(narrow), what=f"an answer with {address}")
 
+    def test_the_file_of_a_removed_unix_listener_goes(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"))
+        web = {"web": {"bind": "127.0.0.1:0"}}
+        daemon = self.weir(config([origin], listeners=web))
+        path = os.path.join(daemon.directory, "extra.sock")
+        both = {**web, "extra": {"bind": "unix:" + path}}
+        for _ in range(3):
+            daemon.reload(config([origin], listeners=both))
+            wait_until(lambda: self.answers("unix:" + path), what="an answer through the unix socket")
+            daemon.reload(config([origin], listeners=web))
+            self.assertFalse(os.path.exists(path))
+        daemon.reload(config([origin], listeners=both))
+        daemon.reload(config([origin], listeners={**web, "renamed": both["extra"]}))
+        self.assertTrue(self.answers("unix:" + path))
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait_exit(), 0)
+        self.assertFalse(os.path.exists(path))
+
     def test_listener_that_cannot_be_opened(self):
         origin, taken = self.origin(), self.origin()
         daemon = self.weir(config([origin]))
