@@ -46,7 +46,8 @@ class Daemon {
  private:
   void apply(std::shared_ptr<const config::Config> config, bool reload);
   void start_admin();
-  void open_access_log(const config::Config& config);
+  std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
+  void use_access_log(std::shared_ptr<AccessLog> log);
   void reload();
   const char* refusal(const config::Config& next) const;
   void watch_memory();
@@ -68,7 +69,7 @@ class Daemon {
   health::Monitor monitor_;
   proxy::Shared shared_;
   std::shared_ptr<AccessLog> access_log_;
-  std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // workers may still write to them until they end
+  std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
@@ -94,7 +95,7 @@ Daemon::Daemon(std::string file, config::Config config)
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
-  open_access_log(*config_);
+  use_access_log(open_access_log(*config_));
   apply(config_, false);
   start_admin();
 }
@@ -104,19 +105,25 @@ Daemon::~Daemon() {
   if (admin_) admin_->stop();
 }
 
-void Daemon::open_access_log(const config::Config& config) {
-  if (config.log.access.empty()) {
-    shared_.access_log = nullptr;
-  } else {
-    AccessLog::Settings settings;
-    settings.path = config.log.access;
-    settings.format = config.log.format == config::Log::Format::combined ? AccessFormat::combined : AccessFormat::json;
-    settings.workers = process_.workers;
-    auto log = std::make_shared<AccessLog>(settings);
-    shared_.access_log = log.get();
-    std::swap(access_log_, log);
-    if (log) old_access_logs_.push_back(std::move(log));
-  }
+/// Null if there is none. Throws if it can't be opened.
+std::shared_ptr<AccessLog> Daemon::open_access_log(const config::Config& config) const {
+  if (config.log.access.empty()) return nullptr;
+  AccessLog::Settings settings;
+  settings.path = config.log.access;
+  settings.format = config.log.format == config::Log::Format::combined ? AccessFormat::combined : AccessFormat::json;
+  settings.workers = process_.workers;
+  return std::make_shared<AccessLog>(settings);
+}
+
+void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
+  shared_.access_log = log.get();
+  const auto old = std::exchange(access_log_, std::move(log));
+  if (!old) return;
+  old_access_logs_.push_back(old);
+  // A worker may be writing to it: its writer is told to end when each of them has come by.
+  const std::shared_ptr<void> all_came_by(
+      nullptr, [this, old](void*) { boost::asio::post(control_, [old] { old->begin_ending(); }); });
+  on_each_worker([all_came_by](proxy::Worker&) {});
 }
 
 void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
@@ -204,8 +211,10 @@ void Daemon::reload() {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
     const auto changes = config::diff(*config_, *next);
     const auto old = config_;
-    if (next->log.access != old->log.access || next->log.format != old->log.format) open_access_log(*next);
+    const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
+    auto log = other_log ? open_access_log(*next) : nullptr;
     apply(next, true);
+    if (other_log) use_access_log(std::move(log));
     for (const auto& change : changes) log::info("config_changed", {{"change", change}});
     process_.reloads_ok.fetch_add(1);
     log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},
@@ -219,6 +228,7 @@ void Daemon::reload() {
 
 void Daemon::watch_memory() {
   using proxy::MemoryLevel;
+  std::erase_if(old_access_logs_, [](const auto& log) { return log->ended(); });
   const double share =
       static_cast<double>(proxy::resident_bytes()) / static_cast<double>(std::max<uint64_t>(1, config_->limits.memory));
   const auto level = share >= 0.98   ? MemoryLevel::stop_accepting

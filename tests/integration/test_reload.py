@@ -264,6 +264,36 @@ class Reload(WeirTest):
         wait_until(lambda: daemon.descriptors() <= descriptors + 8, what=lambda: f"descriptors: {daemon.descriptors()} against {descriptors}")
         self.assertLess(daemon.rss() - memory, 8 << 20, "memory grows with reloads")
 
+    def test_other_access_logs_leave_nothing_behind(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"), record=False)
+        daemon = self.weir(config([origin], workers=2))
+        def shape(i):
+            log = {"access": daemon.log_path, "format": "combined" if i % 2 else "json"}
+            return {**config([origin], workers=2), "log": {} if i % 3 == 2 else log}
+        def threads():
+            return len(os.listdir(f"/proc/{daemon.pid}/task"))
+        daemon.get("/")
+        before = daemon.descriptors(), threads()
+        for i in range(1, 19):
+            daemon.reload(shape(i))
+            self.assertEqual(daemon.get(f"/{i}").status, 200)
+        daemon.reload(shape(0))
+        wait_until(lambda: daemon.descriptors() <= before[0] and threads() <= before[1],
+                   what=lambda: f"descriptors, threads: {daemon.descriptors()}, {threads()} against {before}")
+        with open(daemon.log_path) as file:
+            text = file.read()
+        for i in range(1, 19):
+            self.assertEqual(text.count(f"/{i} HTTP") + text.count(f'"/{i}"'), 0 if i % 3 == 2 else 1, f"/{i}\n{text}")
+
+    def test_failed_reload_keeps_the_access_log(self):
+        origin, taken = self.origin(lambda m, c: response(200, b"ok")), self.origin()
+        daemon = self.weir(config([origin]))
+        other = os.path.join(daemon.directory, "other.log")
+        bad = config([origin], listeners={"web": {"bind": "127.0.0.1:0"}, "bad": {"bind": taken.address}}, log={"access": other})
+        self.assert_refused(daemon, bad, re.escape(taken.address))
+        daemon.get("/still-there")
+        daemon.wait_log(lambda r: r["target"] == "/still-there")
+
     def test_log_rotation(self):
         origin = self.origin()
         daemon = self.weir(config([origin]))
