@@ -168,6 +168,7 @@ void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_rou
 void Daemon::run() {
   wait_for_signals();
   listeners_.announce();  // only now: a start that fails announces none
+  if (admin_) admin_->announce();
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();

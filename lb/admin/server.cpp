@@ -202,6 +202,7 @@ struct Server::Impl {
   asio::io_context& control;
   const std::shared_ptr<Hub> hub;
   std::vector<std::shared_ptr<Listener>> listeners;
+  std::vector<std::pair<std::string, Endpoint>> not_announced;
 };
 
 Server::Server(asio::io_context& control, Sources sources)
@@ -218,9 +219,13 @@ Endpoint Server::listen(const Endpoint& where, Surface surface) {
   auto listener = std::make_shared<Listener>(impl_->control, impl_->hub, surface, std::move(sockets));
   listener->accept();
   impl_->listeners.push_back(listener);
-  log::info("listening", {{"listener", surface == Surface::everything ? "admin" : "metrics"},
-                          {"address", listener->address().to_string()}});
+  impl_->not_announced.emplace_back(surface == Surface::everything ? "admin" : "metrics", listener->address());
   return listener->address();
+}
+
+void Server::announce() {
+  for (const auto& [name, address] : std::exchange(impl_->not_announced, {}))
+    log::info("listening", {{"listener", name}, {"address", address.to_string()}});
 }
 
 void Server::stop() {

@@ -25,9 +25,12 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// On the control thread, or before it runs. Returns the address with its real port, and writes the event
-  /// `listening`. A unix socket gets mode 0660. Throws std::system_error with a sentence for people.
+  /// On the control thread, or before it runs. Returns the address with its real port. A unix socket gets mode 0660.
+  /// Throws std::system_error with a sentence for people.
   Endpoint listen(const Endpoint& where, Surface surface);
+
+  /// Writes the event `listening` of each listener: once nothing can fail any more, a start that fails has none.
+  void announce();
 
   /// On the control thread. Closes listeners and connections; no handler touches what the sources refer to afterwards.
   /// May be called twice.

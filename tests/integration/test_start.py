@@ -58,6 +58,12 @@ class Start(WeirTest):
         taken = self.origin()
         self.assert_one_line(self.write({**config(["http://127.0.0.1:1"]), "admin": {"bind": taken.address}}), taken.address)
 
+    def test_metrics_port_in_use(self):
+        """The admin's own listener was opened before; nothing says so."""
+        taken = self.origin()
+        admin = {"bind": "127.0.0.1:0", "metrics": {"bind": taken.address}}
+        self.assert_one_line(self.write({**config(["http://127.0.0.1:1"]), "admin": admin}), taken.address)
+
     def test_unix_socket_of_a_second_weir(self):
         path = os.path.join(self.folder.name, "w.sock")
         origin = self.origin(echo)
