@@ -291,6 +291,7 @@ void Daemon::close_listeners() {
 }
 
 void Daemon::look_at_drain() {
+  if (listeners_.all_closed() && shared_.connections.value.load() == 0) return end();
   const auto since = Clock::now() - drain_started_;
   if (since >= config_->drain_timeout) {
     log::warn("drain_timeout", {{"connections", std::to_string(shared_.connections.value.load())}});
