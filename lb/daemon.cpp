@@ -31,10 +31,27 @@ constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
 constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
 constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
+constexpr uint64_t kFewestConnections = 64;           // with room for fewer it does not start
 
 uint64_t random_seed() {
   std::random_device entropy;
   return (uint64_t{entropy()} << 32) | entropy();
+}
+
+/// How many connections the limit of open files has room for: one descriptor on each side.
+uint64_t room_for_connections(uint64_t files) { return (files - std::min(files, kOtherDescriptors)) / 2; }
+
+/// limits.connections, or as many as there is room for. Throws if that is too little to be of use.
+uint32_t most_connections(const config::Config& config) {
+  const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
+  const uint64_t wanted = config.limits.connections;
+  const uint64_t least = wanted ? std::min(wanted, kFewestConnections) : kFewestConnections;
+  if (room < least)
+    throw std::runtime_error(
+        fmt::format("the limit of {} open files has room for {} connections; raise it to {} or more (LimitNOFILE= in "
+                    "systemd, ulimit -n in a shell)",
+                    files, room, kOtherDescriptors + 2 * least));
+  return static_cast<uint32_t>(std::min<uint64_t>(wanted ? wanted : room, UINT32_MAX));
 }
 
 class Daemon {
@@ -59,6 +76,7 @@ class Daemon {
   void end();
   void on_each_worker(const std::function<void(proxy::Worker&)>& work);
   void publish_ready();
+  void warn_of_descriptors() const;
 
   std::string file_;
   std::shared_ptr<const config::Config> config_;
@@ -127,16 +145,14 @@ void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
 }
 
 void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
+  const uint32_t connections = most_connections(*next);
   auto listeners = listeners_.prepare(*next);
   auto runtime = registry_.build(next, process_.generation + 1);
   for (auto& pool : runtime->pools) pool->publish();
   runtime_ = runtime;
   config_ = next;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
-  const uint64_t files = net::raise_descriptor_limit();
-  shared_.max_connections = next->limits.connections
-                                ? next->limits.connections
-                                : static_cast<uint32_t>((files - std::min(files, kOtherDescriptors)) / 2);
+  shared_.max_connections = connections;
   auto inventory = std::make_shared<admin::Inventory>();
   for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
@@ -165,10 +181,20 @@ void Daemon::start_admin() {
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
 
+void Daemon::warn_of_descriptors() const {
+  const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
+  if (const uint64_t wanted = config_->limits.connections; wanted > room)
+    log::warn("descriptors_short", {{"limits.connections", std::to_string(wanted)},
+                                    {"room_for", std::to_string(room)},
+                                    {"open_files", std::to_string(files)},
+                                    {"help", "raise the limit of open files, LimitNOFILE= in systemd"}});
+}
+
 void Daemon::run() {
   wait_for_signals();
   listeners_.announce();  // only now: a start that fails announces none
   if (admin_) admin_->announce();
+  warn_of_descriptors();
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
@@ -216,6 +242,7 @@ void Daemon::reload() {
     auto log = other_log ? open_access_log(*next) : nullptr;
     apply(next, true);
     if (other_log) use_access_log(std::move(log));
+    if (next->limits.connections != old->limits.connections) warn_of_descriptors();
     for (const auto& change : changes) log::info("config_changed", {{"change", change}});
     process_.reloads_ok.fetch_add(1);
     log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},

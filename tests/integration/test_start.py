@@ -174,6 +174,34 @@ class Start(WeirTest):
             daemon = self.weir(file.read(), environment={"WEIR_TEST_BACKEND": origin.url})
         self.assertEqual(daemon.get("/").status, 200)
 
+    def test_too_few_descriptors(self):
+        for nofile, more in ((200, {}), (256, {}), (383, {}), (300, {"limits": {"connections": 40}})):
+            with self.subTest(nofile=nofile):
+                path = self.write(config(["http://127.0.0.1:1"], **more))
+                done = subprocess.run(["prlimit", f"--nofile={nofile}:{nofile}", binary(), "run", path], capture_output=True, text=True, timeout=30)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                lines = done.stderr.strip().splitlines()
+                self.assertEqual(len(lines), 1, done.stderr)
+                self.assertIn(f"limit of {nofile} open files", lines[0])
+
+    def test_descriptors_for_fewer_connections_than_configured(self):
+        origin = self.origin(echo)
+        short = {**config([origin]), "limits": {"connections": 5000}}
+        daemon = self.weir(short, nofile=500)
+        warning = daemon.wait_event("descriptors_short")
+        self.assertEqual((warning.room_for, warning.open_files), ("122", "500"))
+        self.assertEqual(daemon.get("/").status, 200)
+        since = daemon.marker()
+        daemon.reload({**short, "limits": {"connections": 122}})
+        daemon.reload({**short, "limits": {"connections": 123}})
+        daemon.wait_event("descriptors_short", since=since)
+        self.assertEqual(sum(e.name == "descriptors_short" for e in daemon.events), 2)
+
+    def test_few_descriptors_are_enough_for_few_connections(self):
+        origin = self.origin(echo)
+        daemon = self.weir({**config([origin], workers=1), "limits": {"connections": 16}}, nofile=290)
+        self.assertEqual(daemon.get("/").status, 200)
+
     def test_descriptor_limit_is_raised(self):
         origin = self.origin()
         daemon = self.weir(config([origin]))
