@@ -14,7 +14,7 @@ namespace weir::admin {
 
 class Server {
  public:
-  static constexpr size_t kConnections = 64;           // more are closed at once
+  static constexpr size_t kConnections = 64;           // a listener; above them the longest idle one makes room
   static constexpr uint32_t kHeadBytes = 8 << 10;      // else 431
   static constexpr uint64_t kBodyBytes = 4 << 10;      // of a request, which is ignored; else 413
   static constexpr std::chrono::seconds kTimeout{10};  // for a request, for an answer, between two requests

@@ -195,9 +195,24 @@ TEST_CASE("connections are bounded", "[admin][net]") {
     clients.back()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");
     REQUIRE(clients.back()->until("ok\n").ends_with("ok\n"));
   }
-  CHECK(Client(running.address).rest() == "");
+  clients.front()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");  // no longer idle longest
+  REQUIRE(clients.front()->until("ok\n").ends_with("ok\n"));
+  CHECK(get(running.address, "/-/healthy").ends_with("ok\n"));
+  CHECK(clients[1]->rest() == "");
   clients.front()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   CHECK(clients.front()->rest().ends_with("ok\n"));
+}
+
+TEST_CASE("who fills one listener keeps nobody out of another", "[admin][net]") {
+  Running running;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < 2 * Server::kConnections; ++i) {
+    clients.push_back(std::make_unique<Client>(running.metrics));
+    clients.back()->send("GET /-/healthy HT");  // begun, and never ended
+  }
+  CHECK(get(running.address, "/-/healthy").ends_with("ok\n"));
+  CHECK(get(running.metrics, "/-/healthy").ends_with("ok\n"));
+  CHECK(clients.front()->rest() == "");
 }
 
 TEST_CASE("stop closes everything", "[admin][net]") {
