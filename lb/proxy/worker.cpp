@@ -1,5 +1,7 @@
 #include "lb/proxy/worker.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -68,7 +70,9 @@ void Worker::post(std::function<void()> work) {
 }
 
 void Worker::grant(Grant grant) {
-  post([grant = std::move(grant)] {
+  grants_posted_.fetch_add(1, std::memory_order_relaxed);
+  post([this, grant = std::move(grant)] {
+    grants_posted_.fetch_sub(1, std::memory_order_relaxed);
     auto* exchange = static_cast<Exchange*>(grant.ticket.exchange);
     if (exchange->serial() == grant.ticket.serial && exchange->waiting())
       exchange->on_granted();
@@ -191,16 +195,36 @@ UpstreamSet& Worker::upstream_set(const std::shared_ptr<BackendState>& backend) 
 
 Exchange* Worker::take_exchange() {
   if (free_exchanges_.empty()) {
+    fewest_free_ = 0;
     all_exchanges_.push_back(std::make_unique<Exchange>(*this));
     free_exchanges_.reserve(all_exchanges_.size());
     return all_exchanges_.back().get();
   }
   Exchange* exchange = free_exchanges_.back();
   free_exchanges_.pop_back();
+  fewest_free_ = std::min(fewest_free_, free_exchanges_.size());
   return exchange;
 }
 
 void Worker::recycle(Exchange* exchange) { free_exchanges_.push_back(exchange); }
+
+void Worker::give_back_exchanges() {
+  const size_t unused = std::exchange(fewest_free_, free_exchanges_.size());
+  if (unused <= kExchangesKept) return;
+  // A grant names its exchange until it has run. It is posted under the lock that Admission::forget() takes, and a
+  // request leaves the queue through that: what is free now can be named by a grant only if that is counted here.
+  if (grants_posted_.load(std::memory_order_relaxed)) return;
+  std::vector<Exchange*> given(free_exchanges_.begin(),
+                               free_exchanges_.begin() + static_cast<ptrdiff_t>(unused - kExchangesKept));
+  free_exchanges_.erase(free_exchanges_.begin(), free_exchanges_.begin() + static_cast<ptrdiff_t>(given.size()));
+  std::sort(given.begin(), given.end());
+  std::erase_if(all_exchanges_,
+                [&](const auto& exchange) { return std::binary_search(given.begin(), given.end(), exchange.get()); });
+  if (given.size() >= kExchangesKept) ::malloc_trim(0);  // free() keeps holes in the heap for itself
+  free_exchanges_.shrink_to_fit();
+  free_exchanges_.reserve(all_exchanges_.size());
+  fewest_free_ = free_exchanges_.size();
+}
 
 void Worker::add(DownstreamConnection& connection) {
   shared.connections.value.fetch_add(1, std::memory_order_relaxed);
@@ -278,7 +302,10 @@ void Worker::tick() {
     cells.connections_shed.add(close_idle_connections());
     buffers.trim();
   }
-  if (++ticks_ % kHousekeepingTicks == 0 && runtime) forget_unused();
+  if (++ticks_ % kHousekeepingTicks == 0) {
+    if (runtime) forget_unused();
+    give_back_exchanges();
+  }
   poller.sweep();
 }
 

@@ -83,7 +83,7 @@ struct NewListener {
 class Worker {
  public:
   static constexpr size_t kReceiveScratch = 256 << 10, kSendScratch = 256 << 10;
-  static constexpr size_t kExchangesKept = 256;
+  static constexpr size_t kExchangesKept = 256;  // free ones, for the next burst
 
   Worker(size_t index, Shared& shared, uint64_t seed);
   ~Worker();
@@ -108,6 +108,10 @@ class Worker {
 
   Exchange* take_exchange();
   void recycle(Exchange* exchange);
+  /// Frees what a burst of requests has left: the exchanges that were free all the time since the last call, but for
+  /// kExchangesKept.
+  void give_back_exchanges();
+  size_t exchanges() const { return all_exchanges_.size(); }
   void add(DownstreamConnection& connection);
   void remove(DownstreamConnection& connection);
   /// Deletes it after the current batch of events.
@@ -167,6 +171,8 @@ class Worker {
   std::vector<UpstreamConnection*> retired_upstream_;
   std::vector<std::unique_ptr<Exchange>> all_exchanges_;
   std::vector<Exchange*> free_exchanges_;
+  size_t fewest_free_ = 0;                  // since the last give_back_exchanges()
+  std::atomic<uint32_t> grants_posted_{0};  // and not run yet; they name exchanges by pointer
   std::vector<Phantom> phantoms_;
   uint32_t ticks_ = 0;
   bool finished_ = false;
