@@ -1,7 +1,6 @@
 #include "lb/daemon.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,12 +10,12 @@
 #include <csignal>
 #include <functional>
 #include <random>
-#include <set>
 #include <system_error>
 
 #include "config/diff.hpp"
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
+#include "lb/listeners.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
@@ -26,18 +25,33 @@ namespace weir {
 
 namespace {
 
-using proxy::NewListener;
-using ListenerKey = std::pair<std::string, std::string>;  // name and address as configured
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
 constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
 constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
+constexpr uint64_t kFewestConnections = 64;           // with room for fewer it does not start
 
 uint64_t random_seed() {
   std::random_device entropy;
   return (uint64_t{entropy()} << 32) | entropy();
+}
+
+/// How many connections the limit of open files has room for: one descriptor on each side.
+uint64_t room_for_connections(uint64_t files) { return (files - std::min(files, kOtherDescriptors)) / 2; }
+
+/// limits.connections, or as many as there is room for. Throws if that is too little to be of use.
+uint32_t most_connections(const config::Config& config) {
+  const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
+  const uint64_t wanted = config.limits.connections;
+  const uint64_t least = wanted ? std::min(wanted, kFewestConnections) : kFewestConnections;
+  if (room < least)
+    throw std::runtime_error(
+        fmt::format("the limit of {} open files has room for {} connections; raise it to {} or more (LimitNOFILE= in "
+                    "systemd, ulimit -n in a shell)",
+                    files, room, kOtherDescriptors + 2 * least));
+  return static_cast<uint32_t>(std::min<uint64_t>(wanted ? wanted : room, UINT32_MAX));
 }
 
 class Daemon {
@@ -47,16 +61,10 @@ class Daemon {
   void run();
 
  private:
-  struct Listening {
-    Endpoint configured, address;
-  };
-  /// Opens what `config` has and is not open yet. Throws without having changed anything.
-  std::vector<std::vector<NewListener>> open_listeners(const config::Config& config,
-                                                       std::map<ListenerKey, Listening>& open);
   void apply(std::shared_ptr<const config::Config> config, bool reload);
-  static void announce(const ListenerKey& key, const Listening& listener);
   void start_admin();
-  void open_access_log(const config::Config& config);
+  std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
+  void use_access_log(std::shared_ptr<AccessLog> log);
   void reload();
   const char* refusal(const config::Config& next) const;
   void watch_memory();
@@ -68,6 +76,7 @@ class Daemon {
   void end();
   void on_each_worker(const std::function<void(proxy::Worker&)>& work);
   void publish_ready();
+  void warn_of_descriptors() const;
 
   std::string file_;
   std::shared_ptr<const config::Config> config_;
@@ -78,12 +87,12 @@ class Daemon {
   health::Monitor monitor_;
   proxy::Shared shared_;
   std::shared_ptr<AccessLog> access_log_;
-  std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // workers may still write to them until they end
+  std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
   std::unique_ptr<admin::Server> admin_;
-  std::map<ListenerKey, Listening> listening_;
+  Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
   Clock::time_point drain_started_{};
   bool draining_ = false;
@@ -99,11 +108,12 @@ Daemon::Daemon(std::string file, config::Config config)
                  publish_ready();
                }),
       shared_{process_, monitor_, {}, {}, {}, {}},
-      registry_(process_.workers) {
+      registry_(process_.workers),
+      listeners_(process_.workers) {
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
-  open_access_log(*config_);
+  use_access_log(open_access_log(*config_));
   apply(config_, false);
   start_admin();
 }
@@ -113,54 +123,36 @@ Daemon::~Daemon() {
   if (admin_) admin_->stop();
 }
 
-void Daemon::open_access_log(const config::Config& config) {
-  if (config.log.access.empty()) {
-    shared_.access_log = nullptr;
-  } else {
-    AccessLog::Settings settings;
-    settings.path = config.log.access;
-    settings.format = config.log.format == config::Log::Format::combined ? AccessFormat::combined : AccessFormat::json;
-    settings.workers = process_.workers;
-    auto log = std::make_shared<AccessLog>(settings);
-    shared_.access_log = log.get();
-    std::swap(access_log_, log);
-    if (log) old_access_logs_.push_back(std::move(log));
-  }
+/// Null if there is none. Throws if it can't be opened.
+std::shared_ptr<AccessLog> Daemon::open_access_log(const config::Config& config) const {
+  if (config.log.access.empty()) return nullptr;
+  AccessLog::Settings settings;
+  settings.path = config.log.access;
+  settings.format = config.log.format == config::Log::Format::combined ? AccessFormat::combined : AccessFormat::json;
+  settings.workers = process_.workers;
+  return std::make_shared<AccessLog>(settings);
 }
 
-std::vector<std::vector<NewListener>> Daemon::open_listeners(const config::Config& config,
-                                                             std::map<ListenerKey, Listening>& open) {
-  std::vector<std::vector<NewListener>> added(workers_.size());
-  for (const auto& listener : config.listeners)
-    for (const auto& bind : listener.binds) {
-      const ListenerKey key{listener.name, bind.to_string()};
-      if (const auto old = listening_.find(key); old != listening_.end()) {
-        open.insert(*old);
-        continue;
-      }
-      auto sockets = net::open_listener(bind, workers_.size());
-      for (size_t i = 0; i < workers_.size(); ++i)
-        added[i].push_back({listener.name, bind, sockets.address, std::move(sockets.fds[i])});
-      open[key] = {bind, sockets.address};
-    }
-  return added;
+void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
+  shared_.access_log = log.get();
+  const auto old = std::exchange(access_log_, std::move(log));
+  if (!old) return;
+  old_access_logs_.push_back(old);
+  // A worker may be writing to it: its writer is told to end when each of them has come by.
+  const std::shared_ptr<void> all_came_by(
+      nullptr, [this, old](void*) { boost::asio::post(control_, [old] { old->begin_ending(); }); });
+  on_each_worker([all_came_by](proxy::Worker&) {});
 }
 
 void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
-  std::map<ListenerKey, Listening> open;
-  auto added = open_listeners(*next, open);
-  std::vector<std::pair<std::string, Endpoint>> removed;
-  for (const auto& [key, listener] : listening_)
-    if (!open.contains(key)) removed.emplace_back(key.first, listener.configured);
+  const uint32_t connections = most_connections(*next);
+  auto listeners = listeners_.prepare(*next);
   auto runtime = registry_.build(next, process_.generation + 1);
   for (auto& pool : runtime->pools) pool->publish();
   runtime_ = runtime;
   config_ = next;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
-  const uint64_t files = net::raise_descriptor_limit();
-  shared_.max_connections = next->limits.connections
-                                ? next->limits.connections
-                                : static_cast<uint32_t>((files - std::min(files, kOtherDescriptors)) / 2);
+  shared_.max_connections = connections;
   auto inventory = std::make_shared<admin::Inventory>();
   for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
@@ -168,22 +160,14 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   inventory->max_series = next->max_series;
   inventory_ = inventory;
   for (size_t i = 0; i < workers_.size(); ++i) {
-    auto mine = std::make_shared<std::vector<NewListener>>(std::move(added[i]));
-    workers_[i]->post(
-        [worker = workers_[i].get(), runtime, mine, removed] { worker->adopt(runtime, std::move(*mine), removed); });
+    auto mine = std::make_shared<std::vector<proxy::NewListener>>(std::move(listeners.added[i]));
+    workers_[i]->post([worker = workers_[i].get(), runtime, mine, removed = listeners.removed] {
+      worker->adopt(runtime, std::move(*mine), removed);
+    });
   }
-  if (reload)
-    for (const auto& [key, listener] : open)
-      if (!listening_.contains(key)) announce(key, listener);
-  for (const auto& [name, endpoint] : removed)
-    log::info("listener_closed", {{"listener", name}, {"address", endpoint.to_string()}});
-  listening_ = std::move(open);
+  listeners_.commit(std::move(listeners));
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
-}
-
-void Daemon::announce(const ListenerKey& key, const Listening& listener) {
-  log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
 }
 
 void Daemon::start_admin() {
@@ -197,10 +181,20 @@ void Daemon::start_admin() {
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
 
+void Daemon::warn_of_descriptors() const {
+  const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
+  if (const uint64_t wanted = config_->limits.connections; wanted > room)
+    log::warn("descriptors_short", {{"limits.connections", std::to_string(wanted)},
+                                    {"room_for", std::to_string(room)},
+                                    {"open_files", std::to_string(files)},
+                                    {"help", "raise the limit of open files, LimitNOFILE= in systemd"}});
+}
+
 void Daemon::run() {
   wait_for_signals();
-  for (const auto& [key, listener] : listening_)
-    announce(key, listener);  // only now: a start that fails announces none
+  listeners_.announce();  // only now: a start that fails announces none
+  if (admin_) admin_->announce();
+  warn_of_descriptors();
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
@@ -244,8 +238,11 @@ void Daemon::reload() {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
     const auto changes = config::diff(*config_, *next);
     const auto old = config_;
-    if (next->log.access != old->log.access || next->log.format != old->log.format) open_access_log(*next);
+    const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
+    auto log = other_log ? open_access_log(*next) : nullptr;
     apply(next, true);
+    if (other_log) use_access_log(std::move(log));
+    if (next->limits.connections != old->limits.connections) warn_of_descriptors();
     for (const auto& change : changes) log::info("config_changed", {{"change", change}});
     process_.reloads_ok.fetch_add(1);
     log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},
@@ -259,6 +256,7 @@ void Daemon::reload() {
 
 void Daemon::watch_memory() {
   using proxy::MemoryLevel;
+  std::erase_if(old_access_logs_, [](const auto& log) { return log->ended(); });
   const double share =
       static_cast<double>(proxy::resident_bytes()) / static_cast<double>(std::max<uint64_t>(1, config_->limits.memory));
   const auto level = share >= 0.98   ? MemoryLevel::stop_accepting
@@ -320,6 +318,7 @@ void Daemon::close_listeners() {
 }
 
 void Daemon::look_at_drain() {
+  if (listeners_.all_closed() && shared_.connections.value.load() == 0) return end();
   const auto since = Clock::now() - drain_started_;
   if (since >= config_->drain_timeout) {
     log::warn("drain_timeout", {{"connections", std::to_string(shared_.connections.value.load())}});
@@ -339,9 +338,7 @@ void Daemon::end() {
   monitor_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
-  for (const auto& [key, listener] : listening_)
-    if (listener.configured.is_unix() && !listener.configured.to_string().starts_with("unix:@"))
-      ::unlink(reinterpret_cast<const sockaddr_un*>(listener.configured.address())->sun_path);
+  listeners_.remove_unix_files();
   memory_timer_.cancel();
   drain_timer_.cancel();
   signals_.cancel();

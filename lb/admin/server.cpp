@@ -41,6 +41,7 @@ struct Hub {
   explicit Hub(Sources sources) : api(std::in_place, std::move(sources)) {}
   std::optional<Api> api;
   std::set<Session*> sessions;
+  uint64_t waits = 0;  // numbers the waits of sessions, in their order
 };
 
 /// How requests that come in by one listener are judged.
@@ -57,13 +58,14 @@ bool is_loopback(const Endpoint& where) {
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(Stream stream, std::shared_ptr<Hub> hub, Entrance entrance)
-      : stream_(std::move(stream)), hub_(std::move(hub)), entrance_(std::move(entrance)) {
+  Session(Stream stream, std::shared_ptr<Hub> hub, Entrance entrance, const void* listener)
+      : stream_(std::move(stream)), hub_(std::move(hub)), entrance_(std::move(entrance)), listener_(listener) {
     hub_->sessions.insert(this);
   }
   ~Session() { hub_->sessions.erase(this); }
 
   void read() {
+    waits_since_ = ++hub_->waits;
     parser_.emplace();
     parser_->header_limit(Server::kHeadBytes);
     parser_->body_limit(Server::kBodyBytes);
@@ -71,10 +73,18 @@ class Session : public std::enable_shared_from_this<Session> {
     http::async_read(stream_, buffer_, *parser_,
                      [self = shared_from_this()](error_code error, size_t) { self->on_read(error); });
   }
-  void close() { stream_.close(); }
+  void close() {
+    closed_ = true;
+    stream_.close();
+  }
+  /// Counts against the limit of that listener?
+  bool of(const void* listener) const { return listener_ == listener && !closed_; }
+  /// 0 while a request is served; else smaller the longer it has waited for the client.
+  uint64_t waits_since() const { return waits_since_; }
 
  private:
   void on_read(error_code error) {
+    waits_since_ = 0;
     if (!hub_->api) return;
     if (error == http::error::header_limit) return send(problem(431, "The request head is over 8 KiB."), false);
     if (error == http::error::body_limit) return send(problem(413, "Requests have no use for a body here."), false);
@@ -128,6 +138,7 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   void shut_down() {
+    waits_since_ = ++hub_->waits;
     error_code ignored;
     stream_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
     stream_.expires_after(kLinger);
@@ -143,6 +154,9 @@ class Session : public std::enable_shared_from_this<Session> {
   Stream stream_;
   const std::shared_ptr<Hub> hub_;
   const Entrance entrance_;
+  const void* const listener_;
+  uint64_t waits_since_ = 0;
+  bool closed_ = false;
   boost::beast::flat_buffer buffer_{2 * (Server::kHeadBytes + Server::kBodyBytes)};
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
@@ -166,8 +180,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
     acceptor_.async_accept([self = shared_from_this()](error_code error, Protocol::socket socket) {
       if (!self->acceptor_.is_open()) return;
       if (error) return self->accept_later();
-      if (self->hub_->sessions.size() < Server::kConnections)
-        std::make_shared<Session>(Stream(std::move(socket)), self->hub_, self->entrance_)->read();
+      if (self->make_room())
+        std::make_shared<Session>(Stream(std::move(socket)), self->hub_, self->entrance_, self.get())->read();
       self->accept();
     });
   }
@@ -181,6 +195,21 @@ class Listener : public std::enable_shared_from_this<Listener> {
   }
 
  private:
+  /// Each listener has its own places, so that who can reach a public one can't keep the operator out of another. Who
+  /// has waited longest makes room. False: all of them are being served.
+  bool make_room() {
+    size_t open = 0;
+    Session* oldest = nullptr;
+    for (Session* session : hub_->sessions) {
+      if (!session->of(this)) continue;
+      ++open;
+      if (session->waits_since() && (!oldest || session->waits_since() < oldest->waits_since())) oldest = session;
+    }
+    if (open < Server::kConnections) return true;
+    if (oldest) oldest->close();
+    return oldest;
+  }
+
   void accept_later() {
     pause_.expires_after(kPauseAfterAcceptError);
     pause_.async_wait([self = shared_from_this()](error_code error) {
@@ -202,6 +231,7 @@ struct Server::Impl {
   asio::io_context& control;
   const std::shared_ptr<Hub> hub;
   std::vector<std::shared_ptr<Listener>> listeners;
+  std::vector<std::pair<std::string, Endpoint>> not_announced;
 };
 
 Server::Server(asio::io_context& control, Sources sources)
@@ -218,9 +248,13 @@ Endpoint Server::listen(const Endpoint& where, Surface surface) {
   auto listener = std::make_shared<Listener>(impl_->control, impl_->hub, surface, std::move(sockets));
   listener->accept();
   impl_->listeners.push_back(listener);
-  log::info("listening", {{"listener", surface == Surface::everything ? "admin" : "metrics"},
-                          {"address", listener->address().to_string()}});
+  impl_->not_announced.emplace_back(surface == Surface::everything ? "admin" : "metrics", listener->address());
   return listener->address();
+}
+
+void Server::announce() {
+  for (const auto& [name, address] : std::exchange(impl_->not_announced, {}))
+    log::info("listening", {{"listener", name}, {"address", address.to_string()}});
 }
 
 void Server::stop() {

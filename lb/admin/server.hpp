@@ -14,7 +14,7 @@ namespace weir::admin {
 
 class Server {
  public:
-  static constexpr size_t kConnections = 64;           // more are closed at once
+  static constexpr size_t kConnections = 64;           // a listener; above them the longest idle one makes room
   static constexpr uint32_t kHeadBytes = 8 << 10;      // else 431
   static constexpr uint64_t kBodyBytes = 4 << 10;      // of a request, which is ignored; else 413
   static constexpr std::chrono::seconds kTimeout{10};  // for a request, for an answer, between two requests
@@ -25,9 +25,12 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// On the control thread, or before it runs. Returns the address with its real port, and writes the event
-  /// `listening`. A unix socket gets mode 0660. Throws std::system_error with a sentence for people.
+  /// On the control thread, or before it runs. Returns the address with its real port. A unix socket gets mode 0660.
+  /// Throws std::system_error with a sentence for people.
   Endpoint listen(const Endpoint& where, Surface surface);
+
+  /// Writes the event `listening` of each listener: once nothing can fail any more, a start that fails has none.
+  void announce();
 
   /// On the control thread. Closes listeners and connections; no handler touches what the sources refer to afterwards.
   /// May be called twice.

@@ -88,6 +88,7 @@ struct AccessLog::Impl {
   const Settings settings;
   std::vector<std::unique_ptr<ByteRing>> rings;
   std::atomic<uint64_t> lost{0};
+  std::atomic<bool> ended{false};
   std::mutex mutex;  // guards the next three
   std::condition_variable wake;
   std::optional<LogOutput> replacement;
@@ -164,18 +165,27 @@ void AccessLog::Impl::report(int error, size_t lost_now) {
 }
 
 AccessLog::AccessLog(const Settings& settings) : impl_(std::make_unique<Impl>(settings)) {
-  impl_->writer = start_quiet_thread([impl = impl_.get()] { impl->run(); });
+  impl_->writer = start_quiet_thread([impl = impl_.get()] {
+    impl->run();
+    impl->ended.store(true, std::memory_order_release);
+  });
   pthread_setname_np(impl_->writer.native_handle(), "weir-accesslog");
 }
 
 AccessLog::~AccessLog() {
+  begin_ending();
+  impl_->writer.join();
+}
+
+void AccessLog::begin_ending() {
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
   }
   impl_->wake.notify_one();
-  impl_->writer.join();
 }
+
+bool AccessLog::ended() const { return impl_->ended.load(std::memory_order_acquire); }
 
 bool AccessLog::write(size_t worker, const AccessRecord& record) noexcept {
   Packed packed{.wall_ns = record.wall_ns,

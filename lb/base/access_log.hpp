@@ -38,6 +38,10 @@ class AccessLog {
   explicit AccessLog(const Settings& settings);
   /// Writes what the rings hold, then ends the writer; gives up after 2 s if the output takes nothing.
   ~AccessLog();
+  /// Begins what the destructor does, without waiting for it; no write() may follow. Any thread.
+  void begin_ending();
+  /// The writer has ended: the destructor will not wait.
+  bool ended() const;
 
   /// Worker `worker` only. False: the ring was full and the record is lost (the caller counts it). No system call, no
   /// allocation; wakes no one.

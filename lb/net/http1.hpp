@@ -208,6 +208,8 @@ bool normalize_path(std::string_view raw, const PathRules& rules, std::string& s
 
 /// Does a comma-separated list contain the token, case-insensitively?
 bool list_contains(std::string_view list, std::string_view token);
+/// The same over all lines of a field (RFC 9110 §5.3: they are one list); lines marked drop are looked at too.
+bool field_contains(const Head& head, FieldId id, std::string_view token);
 bool equals_ignore_case(std::string_view a, std::string_view b);
 /// A host without its port: "a.b:80" → "a.b", "[::1]:80" → "[::1]".
 std::string_view host_without_port(std::string_view authority);

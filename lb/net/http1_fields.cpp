@@ -157,6 +157,13 @@ bool list_contains(std::string_view list, std::string_view token) {
   return false;
 }
 
+bool field_contains(const Head& head, FieldId id, std::string_view token) {
+  if (!head.has(id)) return false;
+  for (const auto& field : head.all())
+    if (field.id == id && list_contains(head.value(field), token)) return true;
+  return false;
+}
+
 std::string_view host_without_port(std::string_view authority) {
   const size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
   const size_t colon = bracket == authority.npos ? authority.npos : authority.find(':', bracket);

@@ -77,14 +77,23 @@ ListenerSockets open_unix(const Endpoint& where, size_t workers) {
   return sockets;
 }
 
+/// ":80" means every address that there is.
+Endpoint without_ipv6(const Endpoint& where) {
+  if (where.family() != AF_INET6 || where.host() != "::" || has_ipv6()) return where;
+  return *Endpoint::parse("0.0.0.0:" + std::to_string(where.port()));
+}
+
 }  // namespace
 
 ListenerSockets open_listener(const Endpoint& where, size_t workers) {
   if (where.is_unix()) return open_unix(where, workers);
-  if (where.family() == AF_INET6 && where.host() == "::" && !has_ipv6())  // ":80" means every address that there is
-    return open_listener(*Endpoint::parse("0.0.0.0:" + std::to_string(where.port())), workers);
-  ListenerSockets sockets{where, {}};
-  if (where.port() != 0) listen_tcp(where, false);  // closed at once: only to see that nobody has the port
+  const Endpoint real = without_ipv6(where);
+  if (real.port() != 0) listen_tcp(real, false);  // closed at once: only to see that nobody has the port
+  return open_listener_beside(real, workers);
+}
+
+ListenerSockets open_listener_beside(const Endpoint& where, size_t workers) {
+  ListenerSockets sockets{without_ipv6(where), {}};
   for (size_t i = 0; i < workers; ++i) {
     sockets.fds.push_back(listen_tcp(sockets.address, true));
     if (i == 0) sockets.address = local_address(sockets.fds[0].get());
@@ -104,6 +113,11 @@ void stop_new_connections(int listener_fd) {
   };
   const sock_fprog program{sizeof code / sizeof code[0], code};
   ::setsockopt(listener_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void accept_new_connections(int listener_fd) {
+  const int ignored = 0;
+  ::setsockopt(listener_fd, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof ignored);
 }
 
 UpstreamSocket connect_to(const Endpoint& where, std::chrono::milliseconds user_timeout) {

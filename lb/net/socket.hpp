@@ -18,9 +18,14 @@ struct ListenerSockets {
 };
 ListenerSockets open_listener(const Endpoint& where, size_t workers);
 
+/// The same without that check, for a TCP address that this process itself listens on, or stops listening on.
+ListenerSockets open_listener_beside(const Endpoint& where, size_t workers);
+
 /// New connections are refused from now on, while those the kernel is completing still arrive: to be followed by
 /// accepts for a while, then close.
 void stop_new_connections(int listener_fd);
+/// Takes that back.
+void accept_new_connections(int listener_fd);
 
 struct UpstreamSocket {
   UniqueFd fd;

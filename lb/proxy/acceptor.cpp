@@ -20,15 +20,16 @@ constexpr uint32_t kRefusals = 64;  // beyond limits.connections so many get a 5
 UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 }  // namespace
 
-Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd)
-    : worker_(worker), info_(std::move(info)), configured_(configured), fd_(std::move(fd)), reserve_(open_reserve()) {
+Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, const Endpoint& address,
+                   std::shared_ptr<const UniqueFd> fd)
+    : worker_(worker), info_(std::move(info)), fd_(std::move(fd)), reserve_(open_reserve()) {
   // Accepted sockets inherit both: no system call for each connection.
-  if (!configured_.is_unix())
-    net::prepare_downstream(fd_.get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
-  worker_.poller.add_level(fd_.get(), *this);
+  if (!address.is_unix())
+    net::prepare_downstream(fd_->get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
+  worker_.poller.add_level(fd_->get(), *this);
 }
 
-Acceptor::~Acceptor() { worker_.poller.remove(fd_.get()); }
+Acceptor::~Acceptor() { worker_.poller.remove(fd_->get()); }
 
 void Acceptor::on_events(uint32_t) {
   if (paused_) return;
@@ -46,13 +47,13 @@ void Acceptor::drain() {
 bool Acceptor::accept_one() {
   sockaddr_storage storage;
   socklen_t length = sizeof storage;
-  UniqueFd fd(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  UniqueFd fd(::accept4(fd_->get(), reinterpret_cast<sockaddr*>(&storage), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       if (worker_.shed_idle_upstream() || worker_.shed_idle_connection()) return true;
       // One client learns at once that it is refused; the others wait in the queue.
       reserve_.reset();
-      UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
+      UniqueFd(::accept4(fd_->get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
       reserve_ = open_reserve();
       worker_.cells.connections_refused.add();
       pause();
@@ -82,7 +83,7 @@ bool Acceptor::accept_one() {
 }
 
 void Acceptor::pause() {
-  if (!paused_) worker_.poller.remove(fd_.get());
+  if (!paused_) worker_.poller.remove(fd_->get());
   if (!paused_ && worker_.cells.accept_paused.get() % 100 == 0)
     log::warn("accept_paused",
               {{"listener", info_->name},
@@ -94,11 +95,11 @@ void Acceptor::pause() {
 
 void Acceptor::on_timer(TimePoint) {
   paused_ = false;
-  worker_.poller.add_level(fd_.get(), *this);
+  worker_.poller.add_level(fd_->get(), *this);
 }
 
 void Acceptor::begin_closing(TimePoint now) {
-  net::stop_new_connections(fd_.get());
+  net::stop_new_connections(fd_->get());
   close_at_ = now + kClosing;
 }
 

@@ -13,13 +13,16 @@ namespace weir::proxy {
 
 class Acceptor final : public net::Pollable, public Timer {
  public:
-  Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd);
+  Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, const Endpoint& address,
+           std::shared_ptr<const UniqueFd> fd);
   ~Acceptor();
 
-  const std::string& name() const { return info_->name; }
-  const Endpoint& configured() const { return configured_; }
+  const std::string& key() const { return info_->key; }
+  bool has(const std::shared_ptr<const UniqueFd>& fd) const { return fd == fd_; }
   /// New connections are refused from now on; those under way are still accepted for a short while.
   void begin_closing(TimePoint now);
+  /// Undoes begin_closing(), but for the socket itself.
+  void stay_open() { close_at_ = TimePoint::max(); }
   bool may_close(TimePoint now) const { return now >= close_at_; }
   /// Accepts what is in the queue.
   void drain();
@@ -32,8 +35,8 @@ class Acceptor final : public net::Pollable, public Timer {
 
   Worker& worker_;
   std::shared_ptr<ListenerInfo> info_;
-  Endpoint configured_;
-  UniqueFd fd_, reserve_;
+  std::shared_ptr<const UniqueFd> fd_;
+  UniqueFd reserve_;
   TimePoint close_at_ = TimePoint::max();
   bool paused_ = false;
 };

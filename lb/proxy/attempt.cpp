@@ -175,7 +175,7 @@ void Exchange::send_request() {
 /// RFC 9110 §7.8; an Upgrade with a body, or to h2c, is forwarded as an ordinary request (security-rules A10).
 bool Exchange::wants_upgrade() const {
   return head.connection_upgrade && head.minor == 1 && head.framing == http1::Framing::none &&
-         head.has(http1::FieldId::upgrade) && !http1::list_contains(head.find(http1::FieldId::upgrade), "h2c");
+         head.has(http1::FieldId::upgrade) && !http1::field_contains(head, http1::FieldId::upgrade, "h2c");
 }
 
 // ---- failure ----

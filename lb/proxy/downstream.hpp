@@ -23,7 +23,7 @@ struct ListenerInfo {
   uint32_t index = 0;  // in Config::listeners of the newest configuration that has it
   uint16_t port = 0;
   Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
-  std::string name;
+  std::string key, name;  // see listener_key()
 };
 
 class DownstreamConnection final : public net::Pollable, public Timer {

@@ -69,6 +69,7 @@ std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::
       const size_t comma = list.rfind(',');
       const std::string_view element = http1::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
       list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
+      if (element.empty()) continue;  // RFC 9110 §5.6.1.2
       const auto address = AddressBlock::parse_address(element);
       if (!address) return {};
       if (!trusted(blocks, *address)) return element;

@@ -1,4 +1,6 @@
 // After 101: bytes both ways until both sides have ended (RFC 9110 §7.8).
+#include <algorithm>
+
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/upstream.hpp"
@@ -7,11 +9,24 @@ namespace weir::proxy {
 
 using http1::FieldId;
 
+namespace {
+
+/// Does the answer name a protocol, and none that the request has not named? All lines count: all are passed on.
+bool protocol_matches(const http1::ResponseHead& response, const http1::RequestHead& request) {
+  if (!response.has(FieldId::upgrade)) return false;
+  const auto fields = response.all();
+  return std::all_of(fields.begin(), fields.end(), [&](const http1::Field& field) {
+    const std::string_view protocol = response.value(field);
+    return field.id != FieldId::upgrade ||
+           (!protocol.empty() && http1::field_contains(request, FieldId::upgrade, protocol));
+  });
+}
+
+}  // namespace
+
 /// The backend has switched protocols: right only if the client asked for that one.
 void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest) {
-  const std::string_view protocol = response.find(FieldId::upgrade);
-  if (!upgrade_ || protocol.empty() || !http1::list_contains(head.find(FieldId::upgrade), protocol))
-    return bad_response(Cause::upstream_bad_response);
+  if (!upgrade_ || !protocol_matches(response, head)) return bad_response(Cause::upstream_bad_response);
   note_response(response.status);
   status_ = response.status;
   upstream_reusable_ = false;

@@ -1,5 +1,7 @@
 #include "lb/proxy/worker.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -7,6 +9,7 @@
 #include <ctime>
 
 #include "lb/base/quiet_thread.hpp"
+#include "lb/net/socket.hpp"
 #include "lb/proxy/acceptor.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
@@ -19,6 +22,11 @@ constexpr auto kTick = std::chrono::milliseconds(100);
 constexpr uint32_t kHousekeepingTicks = 50;
 constexpr int kShedScan = 64;  // connections looked at to find an idle one
 }  // namespace
+
+std::string listener_key(const std::string& name, const Endpoint& bind) {
+  std::string address = bind.to_string();
+  return bind.is_unix() || bind.port() ? address : name + ' ' + address;
+}
 
 struct Worker::Loop {
   boost::asio::io_context context{1};
@@ -62,7 +70,9 @@ void Worker::post(std::function<void()> work) {
 }
 
 void Worker::grant(Grant grant) {
-  post([grant = std::move(grant)] {
+  grants_posted_.fetch_add(1, std::memory_order_relaxed);
+  post([this, grant = std::move(grant)] {
+    grants_posted_.fetch_sub(1, std::memory_order_relaxed);
     auto* exchange = static_cast<Exchange*>(grant.ticket.exchange);
     if (exchange->serial() != grant.ticket.serial || !exchange->waiting()) return grant.release();
     if (!exchange->on_granted()) grant.pass_on();
@@ -72,7 +82,7 @@ void Worker::grant(Grant grant) {
 // ---- configuration ----
 
 void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added,
-                   const std::vector<std::pair<std::string, Endpoint>>& removed) {
+                   const std::vector<std::string>& removed) {
   auto mine = std::make_unique<WorkerRuntime>();
   mine->shared = next;
   for (auto& pool : next->pools) {
@@ -90,35 +100,44 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
   forget_unused();
 }
 
-void Worker::update_listeners(std::vector<NewListener> added,
-                              const std::vector<std::pair<std::string, Endpoint>>& removed) {
-  for (const auto& [name, endpoint] : removed)
-    for (auto& acceptor : acceptors_)
-      if (acceptor && acceptor->name() == name && acceptor->configured() == endpoint) {
-        acceptor->begin_closing(now);
-        closing_acceptors_.push_back(std::move(acceptor));
-      }
+void Worker::update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed) {
+  for (auto& acceptor : acceptors_)
+    if (std::find(removed.begin(), removed.end(), acceptor->key()) != removed.end()) {
+      acceptor->begin_closing(now);
+      closing_acceptors_.push_back(std::move(acceptor));
+    }
   std::erase(acceptors_, nullptr);
   for (auto& [key, info] : listeners_)
     info->index = ~uint32_t{0};  // connections of a removed listener match no route that names one
   const auto& configured = runtime->config().listeners;
-  const auto key_of = [](const std::string& name, const Endpoint& bind) { return name + ' ' + bind.to_string(); };
   for (uint32_t i = 0; i < configured.size(); ++i)
     for (const auto& bind : configured[i].binds) {
-      auto& info = listeners_[key_of(configured[i].name, bind)];
+      const std::string key = listener_key(configured[i].name, bind);
+      auto& info = listeners_[key];
       if (!info) info = std::make_shared<ListenerInfo>();
+      info->key = key;
       info->name = configured[i].name;
       info->index = i;
       info->header_timeout = configured[i].header_timeout;
       info->keep_alive_timeout = configured[i].keep_alive_timeout;
       info->send_stall = configured[i].send_stall;
     }
-  for (auto& listener : added) {
-    auto info = listeners_[key_of(listener.name, listener.configured)];
-    info->port = listener.address.port();
-    acceptors_.push_back(
-        std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd)));
+  for (auto& listener : added) open_listener(std::move(listener));
+}
+
+void Worker::open_listener(NewListener added) {
+  auto& info = listeners_[added.key];
+  info->port = added.address.port();
+  net::accept_new_connections(added.fd->get());  // it may have been closing
+  const auto closing = std::find_if(closing_acceptors_.begin(), closing_acceptors_.end(),
+                                    [&](const auto& acceptor) { return acceptor->has(added.fd); });
+  if (closing == closing_acceptors_.end()) {
+    acceptors_.push_back(std::make_unique<Acceptor>(*this, info, added.address, std::move(added.fd)));
+    return;
   }
+  (*closing)->stay_open();
+  acceptors_.push_back(std::move(*closing));
+  closing_acceptors_.erase(closing);
 }
 
 void Worker::close_drained_listeners() {
@@ -174,16 +193,36 @@ UpstreamSet& Worker::upstream_set(const std::shared_ptr<BackendState>& backend) 
 
 Exchange* Worker::take_exchange() {
   if (free_exchanges_.empty()) {
+    fewest_free_ = 0;
     all_exchanges_.push_back(std::make_unique<Exchange>(*this));
     free_exchanges_.reserve(all_exchanges_.size());
     return all_exchanges_.back().get();
   }
   Exchange* exchange = free_exchanges_.back();
   free_exchanges_.pop_back();
+  fewest_free_ = std::min(fewest_free_, free_exchanges_.size());
   return exchange;
 }
 
 void Worker::recycle(Exchange* exchange) { free_exchanges_.push_back(exchange); }
+
+void Worker::give_back_exchanges() {
+  const size_t unused = std::exchange(fewest_free_, free_exchanges_.size());
+  if (unused <= kExchangesKept) return;
+  // A grant names its exchange until it has run. It is posted under the lock that Admission::forget() takes, and a
+  // request leaves the queue through that: what is free now can be named by a grant only if that is counted here.
+  if (grants_posted_.load(std::memory_order_relaxed)) return;
+  std::vector<Exchange*> given(free_exchanges_.begin(),
+                               free_exchanges_.begin() + static_cast<ptrdiff_t>(unused - kExchangesKept));
+  free_exchanges_.erase(free_exchanges_.begin(), free_exchanges_.begin() + static_cast<ptrdiff_t>(given.size()));
+  std::sort(given.begin(), given.end());
+  std::erase_if(all_exchanges_,
+                [&](const auto& exchange) { return std::binary_search(given.begin(), given.end(), exchange.get()); });
+  if (given.size() >= kExchangesKept) ::malloc_trim(0);  // free() keeps holes in the heap for itself
+  free_exchanges_.shrink_to_fit();
+  free_exchanges_.reserve(all_exchanges_.size());
+  fewest_free_ = free_exchanges_.size();
+}
 
 void Worker::add(DownstreamConnection& connection) {
   shared.connections.value.fetch_add(1, std::memory_order_relaxed);
@@ -270,7 +309,10 @@ void Worker::tick() {
     cells.connections_shed.add(close_idle_connections());
     buffers.trim();
   }
-  if (++ticks_ % kHousekeepingTicks == 0 && runtime) forget_unused();
+  if (++ticks_ % kHousekeepingTicks == 0) {
+    if (runtime) forget_unused();
+    give_back_exchanges();
+  }
   poller.sweep();
 }
 

@@ -69,17 +69,21 @@ struct WorkerRuntime {
   const config::Config& config() const { return *shared->config; }
 };
 
-/// Listening sockets of this worker for one address of one listener.
+/// What stays when a configuration is replaced: the address, whatever the listener is called. Port 0 is another one in
+/// each listener.
+std::string listener_key(const std::string& name, const Endpoint& bind);
+
+/// A listening socket of this worker: new, or one that it was closing.
 struct NewListener {
-  std::string name;
-  Endpoint configured, address;
-  UniqueFd fd;
+  std::string key;
+  Endpoint address;
+  std::shared_ptr<const UniqueFd> fd;  // the control thread watches it
 };
 
 class Worker {
  public:
   static constexpr size_t kReceiveScratch = 256 << 10, kSendScratch = 256 << 10;
-  static constexpr size_t kExchangesKept = 256;
+  static constexpr size_t kExchangesKept = 256;  // free ones, for the next burst
 
   Worker(size_t index, Shared& shared, uint64_t seed);
   ~Worker();
@@ -91,8 +95,8 @@ class Worker {
   void grant(Grant grant);
 
   // On the worker's own thread.
-  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added,
-             const std::vector<std::pair<std::string, Endpoint>>& removed);
+  /// `removed`: keys of listeners.
+  void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::string>& removed);
   /// SIGTERM, step by step (lb/daemon.cpp). No new connections, and each answer ends its connection.
   void begin_draining();
   /// How many.
@@ -106,6 +110,10 @@ class Worker {
 
   Exchange* take_exchange();
   void recycle(Exchange* exchange);
+  /// Frees what a burst of requests has left: the exchanges that were free all the time since the last call, but for
+  /// kExchangesKept.
+  void give_back_exchanges();
+  size_t exchanges() const { return all_exchanges_.size(); }
   void add(DownstreamConnection& connection);
   void remove(DownstreamConnection& connection);
   /// Deletes it after the current batch of events.
@@ -149,13 +157,14 @@ class Worker {
   void tick();
   void schedule_tick();
   void after_batch();
-  void update_listeners(std::vector<NewListener> added, const std::vector<std::pair<std::string, Endpoint>>& removed);
+  void update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed);
+  void open_listener(NewListener added);
   void close_drained_listeners();
   void forget_unused();
 
   std::thread thread_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_;
-  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by name and address
+  std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by key
   std::vector<std::unique_ptr<WorkerRuntime>> runtimes_;
   std::unordered_map<BackendState*, std::unique_ptr<UpstreamSet>> upstreams_;
   DownstreamConnection* downstream_ = nullptr;  // intrusive list of all, the newest first
@@ -164,6 +173,8 @@ class Worker {
   std::vector<UpstreamConnection*> retired_upstream_;
   std::vector<std::unique_ptr<Exchange>> all_exchanges_;
   std::vector<Exchange*> free_exchanges_;
+  size_t fewest_free_ = 0;                  // since the last give_back_exchanges()
+  std::atomic<uint32_t> grants_posted_{0};  // and not run yet; they name exchanges by pointer
   std::vector<Phantom> phantoms_;
   uint32_t ticks_ = 0;
   bool finished_ = false;

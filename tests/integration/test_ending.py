@@ -1,9 +1,10 @@
 """SIGTERM: what was accepted is served, tunnels get their time, and the exit code is 0."""
+import datetime
 import signal
 import threading
 import time
 
-from harness import Client, Incomplete, WeirTest, config, echo, open_socket, request, response, wait_until
+from harness import Client, Incomplete, WeirTest, config, echo, fetch, open_socket, request, response, wait_until
 from test_tunnels import UPGRADE, echo_tunnel
 
 
@@ -24,6 +25,21 @@ class Drain(WeirTest):
             self.assertEqual(daemon.get("/").status, 200)
             daemon.signal(number)
             self.assertEqual(daemon.wait_exit(), 0)
+
+    def test_nobody_to_wait_for(self):
+        """Without connections there is nothing to be polite to: the second of grace for idle clients is not spent."""
+        origin = self.origin()
+        def clock(event):
+            return datetime.datetime.fromisoformat(event.line.split()[0].replace("Z", "+00:00"))
+        waits = []
+        for _ in range(3):
+            daemon = self.weir(config([origin], workers=2))
+            self.assertEqual(fetch(daemon.address(), headers={"Connection": "close"}).status, 200)
+            wait_until(lambda: daemon.metrics().sum("weir_connections_open") == 0)
+            daemon.signal(signal.SIGTERM)
+            self.assertEqual(daemon.wait_exit(), 0)
+            waits.append(clock(daemon.wait_event("ended")) - clock(daemon.wait_event("draining")))
+        self.assertLess(min(waits), datetime.timedelta(seconds=1))
 
     def test_under_load_no_accepted_request_fails(self):
         """64 keep-alive clients and a connection-per-request load; a refused connection is the only failure allowed."""

@@ -2,6 +2,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 
 from harness import WeirTest, config, fetch, load, open_socket, request, response, wait_until
@@ -134,6 +135,81 @@ class Reload(WeirTest):
         wait_until(refused, what="the removed listener refuses")
         self.assertEqual(daemon.get("/").status, 200)
 
+    @staticmethod
+    def free_address():
+        """One that nobody has: the address is not the others', the port is the kernel's."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.77", 0))
+            return "127.0.0.77:%d" % probe.getsockname()[1]
+
+    def test_a_listener_gets_another_name(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"), record=False)
+        address = self.free_address()
+        def shape(name):
+            return config([origin], listeners={name: {"bind": address}}, workers=2,
+                          routes=[{"match": {"path": "/name", "listener": name}, "respond": {"status": 200, "body": name}}, {"pool": "app"}])
+        daemon = self.weir(shape("web"))
+        client = self.client(daemon)
+        self.assertEqual(client.get("/name").text, "web")
+        fresh = load(address, clients=2, keep_alive=False)
+        for name in ("www", "web", "www"):
+            done = fresh.done
+            daemon.reload(shape(name))
+            self.assertEqual(daemon.address(name), address)
+            wait_until(lambda: client.get("/name").text == name, what="the new name on an old connection")
+            wait_until(lambda: fetch(address, "GET", "/name").text == name, what="the new name on a new connection")
+            wait_until(lambda: fresh.done > done + 30 or fresh.errors)
+        fresh.stop()
+        self.assert_no_errors(fresh.errors)
+
+    def test_a_listener_that_is_just_closing_is_taken_back(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"), record=False)
+        both = {"web": {"bind": "127.0.0.1:0"}, "extra": {"bind": self.free_address()}}
+        daemon = self.weir(config([origin], listeners=both, workers=3))
+        for name in ("extra", "other", "other", "extra"):
+            daemon.reload(config([origin], listeners={"web": both["web"]}, workers=3))
+            daemon.reload(config([origin], listeners={"web": both["web"], name: both["extra"]}, workers=3))
+            wait_until(lambda: self.answers(both["extra"]["bind"]), what="the listener that is back")
+        for _ in range(30):
+            self.assertEqual(fetch(both["extra"]["bind"]).status, 200)
+        descriptors = daemon.descriptors()
+        daemon.reload(config([origin], listeners={"web": both["web"]}, workers=3))
+        wait_until(lambda: daemon.descriptors() <= descriptors - 3, what="the end of its sockets")
+
+    @staticmethod
+    def answers(address):
+        try:
+            return fetch(address).status == 200
+        except OSError:
+            return False
+
+    def test_an_address_becomes_narrower_and_wider(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"))
+        narrow = self.free_address()
+        wide = "0.0.0.0:" + narrow.rpartition(":")[2]
+        daemon = self.weir(config([origin], listeners={"web": {"bind": narrow}}, workers=2))
+        for address in (wide, narrow, wide):
+            daemon.reload(config([origin], listeners={"web": {"bind": address}}, workers=2))
+            wait_until(lambda: self.answers(narrow), what=f"an answer with {address}")
+
+    def test_the_file_of_a_removed_unix_listener_goes(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"))
+        web = {"web": {"bind": "127.0.0.1:0"}}
+        daemon = self.weir(config([origin], listeners=web))
+        path = os.path.join(daemon.directory, "extra.sock")
+        both = {**web, "extra": {"bind": "unix:" + path}}
+        for _ in range(3):
+            daemon.reload(config([origin], listeners=both))
+            wait_until(lambda: self.answers("unix:" + path), what="an answer through the unix socket")
+            daemon.reload(config([origin], listeners=web))
+            self.assertFalse(os.path.exists(path))
+        daemon.reload(config([origin], listeners=both))
+        daemon.reload(config([origin], listeners={**web, "renamed": both["extra"]}))
+        self.assertTrue(self.answers("unix:" + path))
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait_exit(), 0)
+        self.assertFalse(os.path.exists(path))
+
     def test_listener_that_cannot_be_opened(self):
         origin, taken = self.origin(), self.origin()
         daemon = self.weir(config([origin]))
@@ -187,6 +263,36 @@ class Reload(WeirTest):
         round_of(range(13, 63))
         wait_until(lambda: daemon.descriptors() <= descriptors + 8, what=lambda: f"descriptors: {daemon.descriptors()} against {descriptors}")
         self.assertLess(daemon.rss() - memory, 8 << 20, "memory grows with reloads")
+
+    def test_other_access_logs_leave_nothing_behind(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"), record=False)
+        daemon = self.weir(config([origin], workers=2))
+        def shape(i):
+            log = {"access": daemon.log_path, "format": "combined" if i % 2 else "json"}
+            return {**config([origin], workers=2), "log": {} if i % 3 == 2 else log}
+        def threads():
+            return len(os.listdir(f"/proc/{daemon.pid}/task"))
+        daemon.get("/")
+        before = daemon.descriptors(), threads()
+        for i in range(1, 19):
+            daemon.reload(shape(i))
+            self.assertEqual(daemon.get(f"/{i}").status, 200)
+        daemon.reload(shape(0))
+        wait_until(lambda: daemon.descriptors() <= before[0] and threads() <= before[1],
+                   what=lambda: f"descriptors, threads: {daemon.descriptors()}, {threads()} against {before}")
+        with open(daemon.log_path) as file:
+            text = file.read()
+        for i in range(1, 19):
+            self.assertEqual(text.count(f"/{i} HTTP") + text.count(f'"/{i}"'), 0 if i % 3 == 2 else 1, f"/{i}\n{text}")
+
+    def test_failed_reload_keeps_the_access_log(self):
+        origin, taken = self.origin(lambda m, c: response(200, b"ok")), self.origin()
+        daemon = self.weir(config([origin]))
+        other = os.path.join(daemon.directory, "other.log")
+        bad = config([origin], listeners={"web": {"bind": "127.0.0.1:0"}, "bad": {"bind": taken.address}}, log={"access": other})
+        self.assert_refused(daemon, bad, re.escape(taken.address))
+        daemon.get("/still-there")
+        daemon.wait_log(lambda r: r["target"] == "/still-there")
 
     def test_log_rotation(self):
         origin = self.origin()

@@ -101,6 +101,12 @@ class Trusted(WeirTest):
         self.assertEqual(seen.all("x-real-ip"), ["9.9.9.9"])
         daemon.wait_log(lambda r: r["client"] == "9.9.9.9")
 
+    def test_empty_elements_of_the_list_are_skipped(self):
+        for value in ("6.6.6.6, 9.9.9.9,", "9.9.9.9, ,\t, 10.1.1.1 ,", ",9.9.9.9"):
+            with self.subTest(value=value):
+                seen, _ = self.forwarded(["127.0.0.1", "10.0.0.0/8"], [("X-Forwarded-For", value), ("X-Forwarded-For", ",")])
+                self.assertEqual(seen.all("x-real-ip"), ["9.9.9.9"])
+
     def test_garbage_in_the_list_ends_the_belief(self):
         seen, _ = self.forwarded(["127.0.0.1", "10.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9, unknown, 10.1.1.1"})
         self.assertNotEqual(seen.all("x-real-ip"), ["9.9.9.9"])

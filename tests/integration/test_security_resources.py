@@ -218,17 +218,17 @@ class OriginHeads(WeirTest):
 class Descriptors(WeirTest):
     def test_descriptor_exhaustion_does_not_spin_and_recovers(self):
         origin = self.origin(echo)
-        daemon = self.weir(config([origin], workers=2, limits={"connections": 5000}), nofile=120)
+        daemon = self.weir(config([origin], workers=2, limits={"connections": 5000}), nofile=400)
         # UBSan's check of vptrs opens a pipe; where none can be opened it reports every object.
         daemon.ignored_report = "does not point to an object of type"
         clients = []
-        for _ in range(300):
+        for _ in range(600):
             try:
                 clients.append(Client(daemon.address(), timeout=5))
             except OSError:
                 break
         self.addCleanup(lambda: [c.close() for c in clients])
-        wait_until(lambda: daemon.descriptors() >= 100, what="the daemon at its limit")
+        wait_until(lambda: daemon.descriptors() >= 380, what="the daemon at its limit")
         before = daemon.cpu_seconds()
         time.sleep(2)
         self.assertLess(daemon.cpu_seconds() - before, 1.0, "the daemon spins at EMFILE")

@@ -58,6 +58,12 @@ class Start(WeirTest):
         taken = self.origin()
         self.assert_one_line(self.write({**config(["http://127.0.0.1:1"]), "admin": {"bind": taken.address}}), taken.address)
 
+    def test_metrics_port_in_use(self):
+        """The admin's own listener was opened before; nothing says so."""
+        taken = self.origin()
+        admin = {"bind": "127.0.0.1:0", "metrics": {"bind": taken.address}}
+        self.assert_one_line(self.write({**config(["http://127.0.0.1:1"]), "admin": admin}), taken.address)
+
     def test_unix_socket_of_a_second_weir(self):
         path = os.path.join(self.folder.name, "w.sock")
         origin = self.origin(echo)
@@ -166,6 +172,34 @@ class Start(WeirTest):
         main = self.write({"include": [os.path.join(self.folder.name, "conf.d", "*.yaml")], "listeners": {"web": {"bind": "127.0.0.1:0"}}, "admin": {"bind": "127.0.0.1:0"}})
         with open(main) as file:
             daemon = self.weir(file.read(), environment={"WEIR_TEST_BACKEND": origin.url})
+        self.assertEqual(daemon.get("/").status, 200)
+
+    def test_too_few_descriptors(self):
+        for nofile, more in ((200, {}), (256, {}), (383, {}), (300, {"limits": {"connections": 40}})):
+            with self.subTest(nofile=nofile):
+                path = self.write(config(["http://127.0.0.1:1"], **more))
+                done = subprocess.run(["prlimit", f"--nofile={nofile}:{nofile}", binary(), "run", path], capture_output=True, text=True, timeout=30)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                lines = done.stderr.strip().splitlines()
+                self.assertEqual(len(lines), 1, done.stderr)
+                self.assertIn(f"limit of {nofile} open files", lines[0])
+
+    def test_descriptors_for_fewer_connections_than_configured(self):
+        origin = self.origin(echo)
+        short = {**config([origin]), "limits": {"connections": 5000}}
+        daemon = self.weir(short, nofile=500)
+        warning = daemon.wait_event("descriptors_short")
+        self.assertEqual((warning.room_for, warning.open_files), ("122", "500"))
+        self.assertEqual(daemon.get("/").status, 200)
+        since = daemon.marker()
+        daemon.reload({**short, "limits": {"connections": 122}})
+        daemon.reload({**short, "limits": {"connections": 123}})
+        daemon.wait_event("descriptors_short", since=since)
+        self.assertEqual(sum(e.name == "descriptors_short" for e in daemon.events), 2)
+
+    def test_few_descriptors_are_enough_for_few_connections(self):
+        origin = self.origin(echo)
+        daemon = self.weir({**config([origin], workers=1), "limits": {"connections": 16}}, nofile=290)
         self.assertEqual(daemon.get("/").status, 200)
 
     def test_descriptor_limit_is_raised(self):

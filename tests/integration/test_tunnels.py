@@ -139,6 +139,28 @@ class Tunnels(WeirTest):
             answer = client.read()
             self.assertEqual((answer.status, answer.body), (403, b"no"))
 
+    def test_every_line_of_the_request_is_examined(self):
+        """h2c is never asked for (A10), whichever line names it."""
+        daemon = self.weir(config([self.origin_]))
+        for lines in (("websocket", "h2c"), ("h2c", "websocket"), ("websocket", "x, H2C")):
+            with self.subTest(lines=lines), daemon.client() as client:
+                client.send(request("GET", "/chat", [("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAAA")] + [("Upgrade", line) for line in lines]))
+                self.assertEqual(client.read().status, 426)
+                self.assertFalse(self.origin_.requests[-1].has("upgrade"))
+                self.assertNotIn(b"h2c", self.origin_.requests[-1].raw_head.lower())
+
+    def test_every_line_of_the_answer_is_examined(self):
+        def handler(connection):
+            message = connection.read_request()
+            if message:
+                connection.send(SWITCH.replace(b"Upgrade: websocket\r\n", b"".join(b"Upgrade: %s\r\n" % p.encode() for p in message.target[1:].split("+"))))
+        origin = self.origin(handler=handler)
+        daemon = self.weir(config([origin], pool={"eject": False}))
+        for answered, status in (("websocket", 101), ("other", 101), ("websocket+other", 101), ("websocket+h2c", 502), ("spdy", 502)):
+            with self.subTest(answered=answered), daemon.client() as client:
+                client.send(request("GET", "/" + answered, [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Upgrade", "other")]))
+                self.assertEqual(client.read().status, status)
+
     def test_silence_ends_it(self):
         daemon = self.weir(config([self.origin_], pool={"timeout": {"tunnel": "1s"}}))
         client = self.open(daemon)

@@ -31,6 +31,8 @@ struct Running {
     before = log::set_sink([this](std::string_view line) { events += line; });
     address = server.listen(*Endpoint::parse("127.0.0.1:0"), Surface::everything);
     metrics = server.listen(*Endpoint::parse("127.0.0.1:0"), Surface::metrics_only);
+    unannounced = events;
+    server.announce();
     log::set_sink(before);
     thread = std::thread([this] { control.run(); });
   }
@@ -52,7 +54,7 @@ struct Running {
   }
 
   Fixture fixture;
-  std::string events;
+  std::string events, unannounced;
   log::Sink before;
   boost::asio::io_context control{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard{control.get_executor()};
@@ -120,6 +122,7 @@ TEST_CASE("it answers over a socket, with the protective fields", "[admin][net]"
 TEST_CASE("the events name the real ports", "[admin][net]") {
   Running running;
   CHECK(running.address.port() != 0);
+  CHECK(running.unannounced == "");
   CHECK(has(running.events,
             "info listening listener=admin address=127.0.0.1:" + std::to_string(running.address.port()) + "\n"));
   CHECK(has(running.events,
@@ -192,9 +195,24 @@ TEST_CASE("connections are bounded", "[admin][net]") {
     clients.back()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");
     REQUIRE(clients.back()->until("ok\n").ends_with("ok\n"));
   }
-  CHECK(Client(running.address).rest() == "");
+  clients.front()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n");  // no longer idle longest
+  REQUIRE(clients.front()->until("ok\n").ends_with("ok\n"));
+  CHECK(get(running.address, "/-/healthy").ends_with("ok\n"));
+  CHECK(clients[1]->rest() == "");
   clients.front()->send("GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   CHECK(clients.front()->rest().ends_with("ok\n"));
+}
+
+TEST_CASE("who fills one listener keeps nobody out of another", "[admin][net]") {
+  Running running;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < 2 * Server::kConnections; ++i) {
+    clients.push_back(std::make_unique<Client>(running.metrics));
+    clients.back()->send("GET /-/healthy HT");  // begun, and never ended
+  }
+  CHECK(get(running.address, "/-/healthy").ends_with("ok\n"));
+  CHECK(get(running.metrics, "/-/healthy").ends_with("ok\n"));
+  CHECK(clients.front()->rest() == "");
 }
 
 TEST_CASE("stop closes everything", "[admin][net]") {

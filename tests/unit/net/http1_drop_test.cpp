@@ -164,6 +164,13 @@ TEST_CASE("text helpers") {
   CHECK(list_contains("chunked", "CHUNKED"));
   CHECK_FALSE(list_contains("ab, c", "b"));
   CHECK_FALSE(list_contains("", "b"));
+  const std::string head = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nX: h2\r\nUpgrade: a, H2C\r\n\r\n";
+  RequestHead parsed;
+  REQUIRE(parse_request(head, {}, parsed).status == Parse::done);
+  CHECK(field_contains(parsed, FieldId::upgrade, "h2c"));
+  CHECK(field_contains(parsed, FieldId::upgrade, "websocket"));
+  CHECK_FALSE(field_contains(parsed, FieldId::upgrade, "h2"));
+  CHECK_FALSE(field_contains(parsed, FieldId::connection, "h2c"));
   CHECK_FALSE(list_contains("a b", "b"));
   CHECK(list_contains(",,b,", "b"));
   CHECK(equals_ignore_case("AbZ-", "aBz-"));

@@ -1,0 +1,56 @@
+// The listening sockets over reloads: which stay open, perhaps under another name, which are opened, which go.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/model.hpp"
+#include "lb/base/endpoint.hpp"
+#include "lb/base/unique_fd.hpp"
+#include "lb/proxy/worker.hpp"
+
+namespace weir {
+
+/// Control thread only. The sockets belong to the workers; here is known which of them are still open.
+class Listeners {
+ public:
+  struct Listening {
+    std::string name;
+    Endpoint configured, address;                        // address: with the real port
+    std::vector<std::weak_ptr<const UniqueFd>> sockets;  // by worker
+  };
+  using Map = std::map<std::string, Listening>;  // by proxy::listener_key
+
+  struct Change {
+    Map open;
+    std::vector<std::vector<proxy::NewListener>> added;  // by worker
+    std::vector<std::string> removed;                    // keys
+  };
+
+  explicit Listeners(size_t workers) : workers_(workers) {}
+
+  /// Opens what `config` has and is not open yet. An address that is just closing is taken back, with the same sockets.
+  /// Throws std::system_error with a sentence for people; nothing has changed then.
+  Change prepare(const config::Config& config) const;
+  /// The change was handed to the workers. Writes the events, but for the start of the process (see announce()), and
+  /// removes the files of unix sockets that are gone.
+  void commit(Change change);
+  /// The events of the start: written once nothing can fail any more.
+  void announce();
+  const Map& open() const { return open_; }
+  /// Have the workers closed every socket?
+  bool all_closed() const;
+  /// At the end of the process.
+  void remove_unix_files() const;
+
+ private:
+  bool ours(const Endpoint& where) const;
+  proxy::NewListener take_back(const Listening& closing, size_t worker, const std::string& key) const;
+
+  size_t workers_;
+  Map open_, closing_;
+  bool announced_ = false;
+};
+
+}  // namespace weir
