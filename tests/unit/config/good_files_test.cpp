@@ -59,6 +59,18 @@ void check_covered(const SectionDoc& section, const std::vector<const Node*>& ma
 
 }  // namespace
 
+TEST_CASE("consistent_hash takes a key made on the spot") {
+  const auto key = [](const std::string& written) {
+    return good(replaced(kMinimal, "{ backends", "{ balance: { consistent_hash: " + written + " }, backends"))
+        .pools[0]
+        .balance.key.value();
+  };
+  CHECK(key("{ cookie: SID }") == KeySpec{KeySpec::Kind::cookie, "SID", {}});
+  CHECK(key("{ path: \"/t/{}\" }") == KeySpec{KeySpec::Kind::path_template, "/t/{}", {}});
+  CHECK(key("{ first_of: [{ header: X-Tenant }, client] }").first_of.size() == 2);
+  CHECK(key("client") == KeySpec{KeySpec::Kind::client, {}, {}});
+}
+
 TEST_CASE("the smallest file loads with all defaults") {
   const LoadResult result = load_text(kMinimal);
   REQUIRE(result.config);
