@@ -73,14 +73,15 @@ std::string redirect_scheme(std::string& text) {
 }
 
 TypeOf<Redirect> redirect_section() {
-  return Section<Redirect>(
-             "redirect", "Sends the client elsewhere; what is not named stays as in the request.",
-             {key("status", &Redirect::status, std::make_shared<RedirectStatus>(),
-                  "301 and 308 are remembered by browsers; 307 and 308 keep the method."),
-              key("scheme", &Redirect::scheme, text("`http` or `https`", redirect_scheme), "The new scheme."),
-              key("host", &Redirect::host, text("host", rules::host_and_port),
-                  "The new host, with a port if it needs one."),
-              key("path", &Redirect::path, text("path", rules::plain_path), "The new path, perhaps with a query.")})
+  return Section<Redirect>("redirect", "Sends the client elsewhere; what is not named stays as in the request.",
+                           {key("status", &Redirect::status, std::make_shared<RedirectStatus>(),
+                                "301 and 308 are remembered by browsers; 307 and 308 keep the method."),
+                            key("scheme", &Redirect::scheme, text("`http` or `https`", redirect_scheme),
+                                "The new scheme; without `host`, the request's port is dropped."),
+                            key("host", &Redirect::host, text("host", rules::host_and_port),
+                                "The new host, with a port if it needs one."),
+                            key("path", &Redirect::path, text("path", rules::plain_path),
+                                "The new path; the request's query stays, unless there is a ? in it.")})
       .after([](Reader& in, const Node& node, Redirect&) {
         if (!node.find("scheme") && !node.find("host") && !node.find("path"))
           in.error(node.at, "this redirects a request to itself; name a scheme, host or path");

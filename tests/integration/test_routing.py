@@ -130,8 +130,11 @@ class Changing(WeirTest):
             {"match": {"path": "/moved"}, "redirect": {"status": 308, "host": "new.example", "path": "/place"}}, {"pool": "app"}]))
         answer = daemon.get("/secure/a%20b?x=%41", host="shop.example")
         self.assertEqual((answer.status, answer.header("location")), (301, "https://shop.example/secure/a%20b?x=%41"))
-        answer = daemon.get("/moved")
-        self.assertEqual((answer.status, answer.header("location")), (308, "http://new.example/place"))
+        answer = daemon.get("/secure/", host="shop.example:8080")
+        self.assertEqual(answer.header("location"), "https://shop.example/secure/", "the port belongs to the old scheme")
+        for query in ("", "?a=1&b=%20"):
+            answer = daemon.get("/moved" + query)
+            self.assertEqual((answer.status, answer.header("location")), (308, "http://new.example/place" + query))
         self.assertEqual(origin.count(), 0)
 
     def test_time_outs_of_the_route(self):
