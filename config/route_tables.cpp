@@ -126,10 +126,10 @@ TypeOf<Route> rewrite_section() {
     return route.rewrite_prefix ? fmt::format("[{}, {}]", route.rewrite_prefix->first, route.rewrite_prefix->second)
                                 : std::string();
   };
-  return Section<Route>(
-             "rewrite", "Changes the path before it goes to the backend.",
-             {custom<Route>("prefix", doc, read_prefix, show, "Replaces the beginning of the path, segment by segment.")
-                  .required("prefix: [/api, /]")})
+  return Section<Route>("rewrite", "Changes the path before it goes to the backend.",
+                        {custom<Route>("prefix", doc, read_prefix, show,
+                                       "Replaces the beginning of the path, whole segments only.")
+                             .required("prefix: [/api, /]")})
       .example("{ prefix: [/api, /] }");
 }
 

@@ -58,8 +58,14 @@ void write_path(HeadWriter& out, const RequestContext& context) {
   const auto& rewrite = context.route->rewrite_prefix;
   if (!rewrite) return out.add(path);
   // "//api/x" matches /api/*: then the form that matched is what is rewritten.
-  if (!path.starts_with(rewrite->first)) path = context.matched_path;
-  if (!path.starts_with(rewrite->first)) return out.add(context.path);
+/// Does `path` begin with the whole segments of `prefix`? "/apis" doesn't begin with those of "/api".
+bool begins_with(std::string_view path, std::string_view prefix) {
+  if (!path.starts_with(prefix)) return false;
+  return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
+  if (!begins_with(path, rewrite->first)) path = context.matched_path;
+  if (!begins_with(path, rewrite->first)) return out.add(context.path);
   std::string_view to = rewrite->second;
   path.remove_prefix(rewrite->first.size());
   if (to.ends_with('/') && path.starts_with('/')) to.remove_suffix(1);

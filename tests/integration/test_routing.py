@@ -93,6 +93,10 @@ class Changing(WeirTest):
             with self.subTest(sent=sent):
                 daemon.get(sent)
                 self.assertEqual(self.origin_.requests[-1].target, seen)
+        daemon = self.start(match={"path": "/api*"}, rewrite={"prefix": ["/api", "/v2"]})
+        for sent, seen in (("/api/a", "/v2/a"), ("/apis/a", "/apis/a")):
+            daemon.get(sent)
+            self.assertEqual(self.origin_.requests[-1].target, seen)
         daemon = self.start(match={"path": "/old/*"}, rewrite={"prefix": ["/old", "/new/place"]})
         daemon.get("/old/a?b")
         self.assertEqual(self.origin_.requests[-1].target, "/new/place/a?b")

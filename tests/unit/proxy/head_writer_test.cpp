@@ -92,6 +92,9 @@ TEST_CASE("rewrite.prefix") {
   CHECK(path("/api", "/v2", "/other") == "/other");
   CHECK(path("/api", "/", "//api/x", "/api/x") == "/x");
 }
+  CHECK(path("/api", "/v2", "/apis/x") == "/apis/x");
+  CHECK(path("/api", "/", "/api;v=1/x", "/api/x") == "/x");
+  CHECK(path("/", "/base", "/x") == "/base/x");
 
 TEST_CASE("header rules remove, set and add") {
   Written w;
