@@ -134,12 +134,12 @@ TypeOf<Route> rewrite_section() {
 }
 
 TypeOf<HeaderRules> header_section(const char* name, const char* help, std::string (*rule)(std::string&)) {
-  const auto map = pairs("map from header to value", rule, rules::header_value);
-  return Section<HeaderRules>(
-             name, help,
-             {key("set", &HeaderRules::set, map, "Replaces the header, or adds it."),
-              key("add", &HeaderRules::add, map, "Adds one more."),
-              key("remove", &HeaderRules::remove, one_or_more(text("header", rule)), "Removes the header.")})
+  const auto map = pairs("map from header to value", rule, rules::header_value, Names::any_case);
+  return Section<HeaderRules>(name, help,
+                              {key("set", &HeaderRules::set, map, "Replaces the header, Weir's own too, or adds it."),
+                               key("add", &HeaderRules::add, map, "Adds one more."),
+                               key("remove", &HeaderRules::remove, one_or_more(text("header", rule)),
+                                   "Removes the header, Weir's own too.")})
       .example("{ set: { X-Name: value } }");
 }
 

@@ -128,16 +128,13 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   cancel();
   keep_alive_ = keep_alive_ && head.keep_alive && downstream_->body_complete() && !worker_.draining;
   const bool bodyless = status == 204 || status == 304;
-  std::string answer =
-      fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status), worker_.http_date());
-  answer += extra_fields;
-  if (route_)
-    for (const auto* list : {&route_->config->response_headers.set, &route_->config->response_headers.add})
-      for (const auto& [name, value] : *list) answer += fmt::format("{}: {}\r\n", name, value);
-  if (!bodyless) {
-    if (!body.empty() && !content_type.empty()) answer += fmt::format("Content-Type: {}\r\n", content_type);
-    answer += fmt::format("Content-Length: {}\r\n", body.size());
-  }
+  std::string fields = fmt::format("Date: {}\r\n", worker_.http_date());
+  fields += extra_fields;
+  if (!bodyless && !body.empty() && !content_type.empty()) fields += fmt::format("Content-Type: {}\r\n", content_type);
+  if (route_ && !route_->config->response_headers.empty())
+    fields = with_rules(fields, route_->config->response_headers);
+  std::string answer = fmt::format("HTTP/1.1 {} {}\r\n{}", status, reason_phrase(status), fields);
+  if (!bodyless) answer += fmt::format("Content-Length: {}\r\n", body.size());
   if (!keep_alive_)
     answer += "Connection: close\r\n";
   else if (head.minor == 0)

@@ -113,6 +113,35 @@ class Changing(WeirTest):
         self.assertEqual((answer.all("x-origin"), answer.all("x-twice"), answer.has("server")), (["2"], ["a", "b", "c"], False))
         self.assertEqual(answer.header("strict-transport-security"), "max-age=1")
 
+    def test_rules_hold_for_what_weir_writes_itself(self):
+        daemon = self.start(request_headers={"set": {"X-Forwarded-For": "mine", "Via": "1.1 other"}, "remove": ["X-Real-IP", "X-Request-Id", "X-Forwarded-Port"]})
+        daemon.get("/", [("X-Real-IP", "6.6.6.6")])
+        seen = self.origin_.requests[0]
+        self.assertEqual((seen.all("x-forwarded-for"), seen.all("via")), (["mine"], ["1.1 other"]))
+        self.assertEqual([n for n in ("x-real-ip", "x-request-id", "x-forwarded-port") if seen.has(n)], [])
+        self.assertTrue(seen.has("x-forwarded-host"))
+
+    def test_names_are_sent_as_they_are_written(self):
+        daemon = self.start(request_headers={"set": {"X-CamelCase": "1"}}, response_headers={"set": {"X-ShoutY": "1"}})
+        answer = daemon.get("/")
+        self.assertIn("X-CamelCase", [name for name, _ in self.origin_.requests[0].fields])
+        self.assertIn("X-ShoutY", [name for name, _ in answer.fields])
+
+    def test_response_headers_on_our_own_answers(self):
+        origin = self.origin(start=False)
+        rules = {"set": {"Content-Type": "text/css", "Cache-Control": "private"}, "add": {"X-Own": "1"}, "remove": ["Date", "X-Request-Id"]}
+        daemon = self.weir(config([origin], pool={"retry": False}, routes=[
+            {"match": {"path": "/fixed"}, "respond": {"body": "a {}"}, "response_headers": rules},
+            {"match": {"path": "/away"}, "redirect": {"path": "/"}, "response_headers": {"remove": "Location"}},
+            {"pool": "app", "response_headers": rules}]))
+        for target, status in (("/fixed", 200), ("/dead", 502)):
+            answer = daemon.get(target)
+            self.assertEqual(answer.status, status)
+            self.assertEqual([answer.all(n) for n in ("content-type", "cache-control", "x-own", "date", "x-request-id")],
+                             [["text/css"], ["private"], ["1"], [], []], target)
+            self.assertEqual(answer.header("content-length"), str(len(answer.body)))
+        self.assertFalse(daemon.get("/away").has("location"))
+
     def test_respond(self):
         origin = self.origin(echo)
         daemon = self.weir(config([origin], routes=[{"match": {"path": "/robots.txt"}, "respond": {"status": 200, "body": "User-agent: *\n"}},
