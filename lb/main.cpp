@@ -37,7 +37,7 @@ Exit codes: 0 well; 1 it could not start (port in use, no such file, no permissi
 
 struct Words {
   std::string file = kDefaultFile;
-  std::string delay = "0ms", fail = "0%";
+  std::string delay = "0ms", fail = "0%", topic;
   weir::demo::Options demo;
 };
 
@@ -67,6 +67,11 @@ void add_check(CLI::App& app, Words& words) {
       R"(Nothing is started, no connection is made. All errors are listed at once as FILE:LINE:COLUMN: what is wrong; what to
 write instead. Routes that no request can ever reach are errors. `weir run` and a reload apply the same rules.
 Exit code: 0 good (warnings may be listed), 2 bad, 1 the file can't be read.
+
+
+What it can't see: whether the addresses to listen on are free and permitted, whether the access log can be written,
+whether backends answer, and what a reload refuses because it can't change in a running daemon (workers, the addresses
+of admin).
 
 Examples:
   weir check
@@ -104,16 +109,18 @@ Examples:
 
 int run_demo_backend(Words& words) {
   if (!weir::demo::parse_duration(words.delay, words.demo.delay)) {
-    fmt::print(stderr, "weir: --delay {}: not a time; write one like 200ms or 2s (at most 1h)\n", words.delay);
+    fmt::print(stderr, "weir: --delay {}: not a time with its unit; write one like 200ms or 2s (at most 1h)\n",
+               words.delay);
     return 2;
   }
   if (!weir::demo::parse_percent(words.fail, words.demo.fail_percent)) {
-    fmt::print(stderr, "weir: --fail {}: not a share; write one like 20%\n", words.fail);
+    fmt::print(stderr, "weir: --fail {}: not a share with its %; write one like 20%\n", words.fail);
     return 2;
   }
   if (words.demo.names.size() > words.demo.binds.size()) {
-    fmt::print(stderr, "weir: {} names for {} addresses; give each --name its --bind\n", words.demo.names.size(),
-               words.demo.binds.size());
+    const size_t addresses = words.demo.binds.size();
+    fmt::print(stderr, "weir: {} names for {} address{}; give each --name its --bind\n", words.demo.names.size(),
+               addresses, addresses == 1 ? "" : "es");
     return 2;
   }
   return weir::demo::run(words.demo);
