@@ -221,6 +221,8 @@ class Descriptors(WeirTest):
         daemon = self.weir(config([origin], workers=2, limits={"connections": 5000}), nofile=120)
         # UBSan's check of vptrs opens a pipe; where none can be opened it reports every object.
         daemon.ignored_report = "does not point to an object of type"
+        warning = daemon.wait_event("too_few_descriptors")
+        self.assertEqual([warning.fields[k] for k in ("connections", "needed", "allowed")], ["5000", "10256", "120"])
         clients = []
         for _ in range(300):
             try:
