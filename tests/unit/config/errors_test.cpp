@@ -352,3 +352,14 @@ TEST_CASE("warnings leave the configuration usable") {
   CHECK(warnings(replaced(kBase, "    respond:", "    timeout: { total: 1s }\n    respond:"))
             .find("timeout has no effect in a route without a pool") != std::string::npos);
 }
+  const auto loop = [&](const std::string& bind, const std::string& backend) {
+    return warnings(replaced(replaced(kMinimal, "\":8080\"", bind), "\"http://127.0.0.1:9001\"", backend));
+  };
+  CHECK(loop("\":8080\"", "\"http://127.0.0.1:8080\"") ==
+        "weir.yaml:2:33: pool app: backend a: 127.0.0.1:8080 is where listener web listens, so that requests would go "
+        "round in circles; write another address or port\n");
+  CHECK_FALSE(loop("\"10.0.0.1:80\"", "\"http://10.0.0.1\"").empty());
+  CHECK_FALSE(loop("\"unix:/a\"", "\"unix:/a\"").empty());
+  CHECK(loop("\":8080\"", "\"http://10.0.0.1:8080\"").empty());
+  CHECK(loop("\"10.0.0.2:8080\"", "\"http://127.0.0.1:8080\"").empty());
+  CHECK(loop("\"unix:/a\"", "\"unix:/b\"").empty());
