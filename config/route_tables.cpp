@@ -147,12 +147,13 @@ TypeOf<RouteTimeouts> route_timeout_section() {
   using T = RouteTimeouts;
   const auto wait = duration(1ms, 24h).zero_is("off");
   return Section<T>(
-      "timeout", "Beats the pool's, key by key.",
-      {key("connect", &T::connect, duration(1ms, 10min), "As in the pool."),
-       key("response", &T::response, wait, "As in the pool."), key("idle", &T::idle, wait, "As in the pool."),
-       key("total", &T::total, wait, "As in the pool."), key("per_try", &T::per_try, wait, "As in the pool."),
-       key("tunnel", &T::tunnel, duration(1s, 240h).zero_is("off"), "As in the pool."),
-       key("expect", &T::expect, duration(1ms, 10min), "As in the pool.")});
+             "timeout", "Beats the pool's, key by key.",
+             {key("connect", &T::connect, duration(1ms, 10min), "As in the pool."),
+              key("response", &T::response, wait, "As in the pool."), key("idle", &T::idle, wait, "As in the pool."),
+              key("total", &T::total, wait, "As in the pool."), key("per_try", &T::per_try, wait, "As in the pool."),
+              key("tunnel", &T::tunnel, duration(1s, 240h).zero_is("off"), "As in the pool."),
+              key("expect", &T::expect, duration(1ms, 10min), "As in the pool.")})
+      .example("{ total: 30s }");
 }
 
 void read_pool_name(Reader& in, const Node& node, Route& route) {
@@ -222,6 +223,12 @@ std::string label_of(const Route& route) {
 class Routes final : public Type<std::vector<Route>> {
  public:
   void read(Reader& in, const Node& node, std::vector<Route>& routes) const override {
+    if (node.kind == Node::Kind::map) {
+      const Node* pool = node.find("pool");
+      const std::string name = pool && pool->kind == Node::Kind::scalar ? pool->text.substr(0, 64) : "NAME";
+      return in.error(node.at,
+                      fmt::format("a list is needed here, for routes have an order; write [ {{ pool: {} }} ]", name));
+    }
     std::map<std::string, Place> named;
     read_list(in, node, false, [&](const Node& item) {
       Trail::Step step(in.trail, fmt::format("route {}", routes.size() + 1), true);

@@ -241,6 +241,9 @@ std::string host_pattern(std::string& text) { return host_problem(text, true, fa
 std::string host_and_port(std::string& text) { return host_problem(text, false, true); }
 
 std::string path_pattern(std::string& text) {
+  if (text.starts_with('~') || text.starts_with('^') || text.find_first_of("^[]\\|") != std::string::npos ||
+      text.find("(?") != std::string::npos)
+    return "regular expressions are not supported; write a prefix like /a/*, or {name} for one segment";
   if (text == "*") return "write /* for every path, or leave the key out";
   const size_t star = text.find('*');
   if (star != std::string::npos && star + 1 != text.size())
