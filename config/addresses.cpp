@@ -123,6 +123,10 @@ std::string read_url(const std::string& text, Backend& backend) {
   if (text.starts_with("https://")) return "https:// towards backends is not supported yet; write http://";
   if (!text.starts_with("http://")) {
     if (text.find("://") != std::string::npos) return fmt::format("this scheme is not known; write {}", kUrlExample);
+    const std::string_view port = std::string_view(text).substr(text.starts_with(':') ? 1 : 0);
+    const bool port_alone =
+        !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string_view::npos;
+    if (port_alone) return fmt::format("{} is no address; write http://127.0.0.1:{}", text, port);
     return fmt::format("the scheme is missing; write http://{}", text);
   }
   std::string_view rest = std::string_view(text).substr(7);
@@ -150,7 +154,7 @@ std::string show_backend_url(const Backend& backend) {
 }
 
 TypeDoc backend_url_doc() {
-  return {.text = "`http://IP:port` (port 80 if left out) or `unix:/path`",
+  return {.text = "`http://IP:port` (port 80 if left out), `http://localhost:port` (127.0.0.1) or `unix:/path`",
           .json = R"j({"type":"string","pattern":"^(http://|unix:)"})j"};
 }
 

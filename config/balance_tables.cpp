@@ -98,22 +98,24 @@ std::optional<KeySpec> read_key(Reader& in, const Node& node, bool inside) {
   return std::nullopt;
 }
 
-void read_hash_key(Reader& in, const Node& node, Balance& balance) {
-  const std::string* name = expect_scalar(in, node, "the name of a key, such as client");
-  if (!name) return;
-  balance.algorithm = "consistent_hash";
-  if ((balance.key = built_in_key(*name))) return;
-  if (const auto found = in.keys.find(*name); found != in.keys.end()) {
-    balance.key = found->second;
-    in.keys_used[*name] = true;
-    return;
+std::optional<KeySpec> find_key(Reader& in, Place at, const std::string& name) {
+  if (auto key = built_in_key(name)) return key;
+  if (const auto found = in.keys.find(name); found != in.keys.end()) {
+    in.keys_used[name] = true;
+    return found->second;
   }
-  if (in.key_places.contains(*name)) return;  // declared, but wrong: said there
+  if (in.key_places.contains(name)) return std::nullopt;  // declared, but wrong: said there
   std::vector<std::string> names;
   for (const auto& known : kBuiltIn) names.emplace_back(known.name);
   for (const auto& [known, spec] : in.keys) names.push_back(known);
-  in.error(node.at, fmt::format("there is no key \"{}\"; {}", name->substr(0, 64),
-                                suggest(*name, names, "name it under `keys:`; the keys are", "name it under `keys:`")));
+  in.error(at, fmt::format("there is no key \"{}\"; {}", name.substr(0, 64),
+                           suggest(name, names, "name it under `keys:`; the keys are", "name it under `keys:`")));
+  return std::nullopt;
+}
+
+void read_hash_key(Reader& in, const Node& node, Balance& balance) {
+  balance.algorithm = "consistent_hash";
+  balance.key = read_key_use(in, node);
 }
 
 std::string show_balance(const Balance& balance) {
@@ -173,11 +175,9 @@ std::string show_key(const KeySpec& key) {
 }
 
 TypeOf<Balance> balance_type() {
-  const TypeDoc key_name{.text = "name of a key: `client`, `path`, `host`, or one of `keys:`",
-                         .json = R"({"type":"string"})"};
   return Section<Balance>("balance", "How a pool chooses among its backends: a name, or a map for `consistent_hash`.",
                           {custom<Balance>(
-                               "consistent_hash", key_name, read_hash_key,
+                               "consistent_hash", key_use_doc(), read_hash_key,
                                [](const Balance& b) { return b.key ? show_key(*b.key) : ""; },
                                "Requests with the same key go to the same backend.")
                                .required("consistent_hash: KEY, or the name of another algorithm alone"),
@@ -193,19 +193,39 @@ TypeOf<Balance> balance_type() {
       .shown_as(show_balance);
 }
 
+std::optional<KeySpec> read_key_use(Reader& in, const Node& node) {
+  return node.kind == Node::Kind::scalar ? find_key(in, node.at, node.text) : read_key(in, node, false);
+}
+
+namespace {
+
+constexpr std::string_view kExtractorJson =
+    R"({"type":"object","minProperties":1,"maxProperties":1,"additionalProperties":false,"properties":{"client":{"const":true},)"
+    R"("header":{"type":"string"},"cookie":{"type":"string"},"query":{"type":"string"},"path":{"type":"string"})";
+
+/// The JSON schema of a key; `word` is that of its short form.
+std::string key_json(std::string_view word) {
+  constexpr std::string_view built_in = R"({"enum":["client","path","host"]})";
+  const std::string inner = fmt::format(R"({{"oneOf":[{},{}}}}}]}})", built_in, kExtractorJson);
+  return fmt::format(R"({{"oneOf":[{},{},"first_of":{{"type":"array","minItems":1,"maxItems":8,"items":{}}}}}}}]}})",
+                     word, kExtractorJson, inner);
+}
+
+}  // namespace
+
+TypeDoc key_use_doc() {
+  return {
+      .text = "`client`, `path`, `host`, one of `keys:`, or one made here as there, such as `{ header: X-Api-Key }`",
+      .json = key_json(R"({"type":"string"})")};
+}
+
 TypeDoc keys_doc() {
-  constexpr const char* one =
-      R"({"oneOf":[{"enum":["client","path","host"]},{"type":"object","minProperties":1,"maxProperties":1,"additionalProperties":false,)"
-      R"("properties":{"client":{"const":true},"header":{"type":"string"},"cookie":{"type":"string"},"query":{"type":"string"},"path":{"type":"string"})";
-  const std::string inner = std::string(one) + "}}]}";
-  const std::string outer =
-      std::string(one) + R"(,"first_of":{"type":"array","minItems":1,"maxItems":8,"items":)" + inner + "}}}]}";
   return {
       .text = "map from names to " + std::string("`{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`, `{ path: "
                                                  "\"/t/{}\" }`, `{ client: true }` or `{ first_of: [...] }`"),
       .json = fmt::format(
           R"({{"type":"object","propertyNames":{{"pattern":"^[A-Za-z0-9_.-]{{1,64}}$"}},"additionalProperties":{}}})",
-          outer),
+          key_json(R"({"enum":["client","path","host"]})")),
   };
 }
 

@@ -13,6 +13,8 @@
 
 namespace weir::config {
 
+std::string Problem::to_warning() const { return Problem{at, "warning: " + message}.to_string(); }
+
 std::string Problem::to_string() const {
   if (at.line == 0) return fmt::format("{}: {}", at.file, message);
   return fmt::format("{}:{}:{}: {}", at.file, at.line, at.column, message);
@@ -183,8 +185,8 @@ LoadResult load_text(std::string_view text, const std::string& name, const Envir
   return result;
 }
 
-LoadResult load_file(const std::string& path, const Environment& environment) {
-  const FileText file = environment.read_file(path, kMaxFileBytes, true);
+LoadResult load_file(const std::string& path, const Environment& environment, bool any_kind) {
+  const FileText file = environment.read_file(path, kMaxFileBytes, any_kind);
   if (file.text) return load_text(*file.text, path, environment);
   LoadResult result;
   result.unreadable = true;

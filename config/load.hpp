@@ -15,6 +15,8 @@ struct Problem {
   std::string message;
   /// "weir.yaml:3:12: pool app: timeout.connect: 5 has no unit; write 5s or 5ms"
   std::string to_string() const;
+  /// "weir.yaml:2:9: warning: no route leads to pool idle; remove it, or write a route"
+  std::string to_warning() const;
 };
 
 struct LoadResult {
@@ -23,8 +25,10 @@ struct LoadResult {
   bool unreadable = false;                // the file itself could not be read: the one error says why
 };
 
-/// Reads `path` and what it includes. Never throws for what stands in the files.
-LoadResult load_file(const std::string& path, const Environment& environment = Environment::real());
+/// Reads `path` and what it includes. Never throws for what stands in the files. `any_kind`: `path` may also be a pipe
+/// or a terminal (`weir check <(…)`), whose writer is waited for; without it that is refused, and nothing blocks.
+LoadResult load_file(const std::string& path, const Environment& environment = Environment::real(),
+                     bool any_kind = false);
 
 /// The same for a text; `name` stands for it in messages and is what relative paths are relative to.
 LoadResult load_text(std::string_view text, const std::string& name = "weir.yaml",

@@ -133,9 +133,10 @@ struct Listener {
   Location at;
 };
 
+/// Names as written, for they are sent so; they are compared in any case.
 struct HeaderRules {
   std::vector<std::pair<std::string, std::string>> set, add;
-  std::vector<std::string> remove;  // lower case
+  std::vector<std::string> remove;
   bool empty() const { return set.empty() && add.empty() && remove.empty(); }
 };
 

@@ -41,6 +41,45 @@ bool is_digits(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
+/// The unit that somebody meant who wrote "sec", "M" or "kb"; empty: who knows.
+std::string_view meant_unit(Number::Unit unit, std::string_view written) {
+  std::string word;
+  for (const char c : written)
+    if (c != ' ') word += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  const auto is = [&](std::initializer_list<std::string_view> words) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  if (unit == Number::Unit::percent) return is({"%", "percent"}) ? "%" : "";
+  if (unit == Number::Unit::duration) {
+    if (is({"ms", "msec", "msecs", "millis", "millisecond", "milliseconds"})) return "ms";
+    if (is({"s", "sec", "secs", "second", "seconds"})) return "s";
+    if (is({"m", "min", "mins", "minute", "minutes"})) return "m";
+    if (is({"h", "hr", "hrs", "hour", "hours"})) return "h";
+    return is({"d", "day", "days"}) ? "d" : "";
+  }
+  if (unit == Number::Unit::bytes_per_second && word.ends_with("/s")) word.resize(word.size() - 2);
+  for (const auto& name : units(unit)) {
+    const char letter = static_cast<char>(name.name[0] + 32);
+    const std::string_view rest = std::string_view(word).substr(std::min<size_t>(1, word.size()));
+    const bool same = word.starts_with(letter) && (rest.empty() || rest == "b" || rest == "ib");
+    if (letter == 'b' ? is({"b", "byte", "bytes"}) : same) return name.name;
+  }
+  return {};
+}
+
+/// "1.5" of a unit in the smallest ones, if that is a whole number of them.
+std::optional<uint64_t> decimal(std::string_view whole, std::string_view fraction, uint64_t factor) {
+  if (whole.size() > 9 || fraction.size() > 6) return std::nullopt;
+  uint64_t value = 0, scale = 1;
+  for (const char c : whole) value = value * 10 + static_cast<uint64_t>(c - '0');
+  for (const char c : fraction) {
+    value = value * 10 + static_cast<uint64_t>(c - '0');
+    scale *= 10;
+  }
+  if (value > (1ull << 53) / factor || value * factor % scale != 0) return std::nullopt;
+  return value * factor / scale;
+}
+
 }  // namespace
 
 std::string Number::show(uint64_t value) const {
@@ -92,7 +131,7 @@ std::optional<uint64_t> Number::parse(std::string_view text, std::string& proble
   if (number.size() > 1 && number[0] == '0')
     return fail(fmt::format("{} begins with a zero, which some read as octal; write {}{}", shown, value, unit));
   if (unit.starts_with('.') && is_digits(unit.substr(1, 1)))
-    return fail(fmt::format("{} is not a whole number; write a smaller unit, {}", shown, example()));
+    return fail(fmt::format("{} is not a whole number; write {}", shown, instead_of_decimal(number, unit.substr(1))));
   if (unit_ == Unit::none) {
     if (unit.empty()) return value;
     return fail(fmt::format("{} is not a whole number; write {}", shown, range()));
@@ -107,7 +146,20 @@ std::optional<uint64_t> Number::parse(std::string_view text, std::string& proble
     const auto names = units(unit_);
     return fail(fmt::format("{0} has no unit; write {0}{1} or {0}{2}", shown, names[1].name, names[0].name));
   }
-  return fail(fmt::format("{} has an unknown unit; write {}", shown, example()));
+  const std::string_view meant = meant_unit(unit_, unit);
+  return fail(fmt::format("{} has an unknown unit; write {}", shown,
+                          meant.empty() ? example() : fmt::format("{}{}", number, meant)));
+}
+
+std::string Number::instead_of_decimal(std::string_view whole, std::string_view rest) const {
+  const size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
+  const std::string_view fraction = rest.substr(0, digits), unit = rest.substr(digits);
+  uint64_t factor = unit_ == Unit::percent && unit.empty() ? 100 : 0;  // 0.5 is what other programs call 50%
+  for (const auto& name : units(unit_))
+    if (name.name == unit) factor = name.factor;
+  const auto value = factor ? decimal(whole, fraction, factor) : std::nullopt;
+  if (value && *value >= min_ && *value <= max_) return show(*value);
+  return unit_ == Unit::none || unit_ == Unit::percent ? range() : "a smaller unit, " + example();
 }
 
 std::optional<uint64_t> Number::read(Reader& in, const Node& node) const {

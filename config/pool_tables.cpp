@@ -14,29 +14,34 @@ namespace {
 
 TypeOf<Timeouts> timeout_section() {
   return Section<Timeouts>(
-      "timeout", "Time-outs towards the backends.",
-      {key("connect", &Timeouts::connect, duration(1ms, 10min), "Until a connection to a backend stands."),
-       key("response", &Timeouts::response, duration(1ms, 24h).zero_is("off"),
-           "From the last byte of the request to the head of the response."),
-       key("idle", &Timeouts::idle, duration(1ms, 24h).zero_is("off"), "Between two bytes of a body."),
-       key("total", &Timeouts::total, duration(1ms, 24h).zero_is("off"), "For the whole request, all tries together."),
-       key("per_try", &Timeouts::per_try, duration(1ms, 24h).zero_is("off"),
-           "For one try, until the head of the response."),
-       key("tunnel", &Timeouts::tunnel, duration(1s, 240h).zero_is("off"), "Silence in a tunnel, such as a WebSocket."),
-       key("expect", &Timeouts::expect, duration(1ms, 10min),
-           "How long a backend's answer to `Expect: 100-continue` is awaited."),
-       key("keep_alive", &Timeouts::keep_alive, duration(1ms, 24h),
-           "How long an idle connection to a backend is kept; stay below the backend's own.")});
+             "timeout", "Time-outs towards the backends.",
+             {key("connect", &Timeouts::connect, duration(1ms, 10min), "Until a connection to a backend stands."),
+              key("response", &Timeouts::response, duration(1ms, 24h).zero_is("off"),
+                  "From the last byte of the request to the head of the response."),
+              key("idle", &Timeouts::idle, duration(1ms, 24h).zero_is("off"), "Between two bytes of a body."),
+              key("total", &Timeouts::total, duration(1ms, 24h).zero_is("off"),
+                  "For the whole request, all tries together."),
+              key("per_try", &Timeouts::per_try, duration(1ms, 24h).zero_is("off"),
+                  "For one try, until the head of the response."),
+              key("tunnel", &Timeouts::tunnel, duration(1s, 240h).zero_is("off"),
+                  "Silence in a tunnel, such as a WebSocket."),
+              key("expect", &Timeouts::expect, duration(1ms, 10min),
+                  "How long a backend's answer to `Expect: 100-continue` is awaited."),
+              key("keep_alive", &Timeouts::keep_alive, duration(1ms, 24h),
+                  "How long an idle connection to a backend is kept; stay below the backend's own.")})
+      .example("{ response: 30s }");
 }
 
 TypeOf<PoolLimits> limits_section() {
   return Section<PoolLimits>(
-      "limits", "What a pool takes at once, over all workers; more waits in the queue, and then gets 503.",
-      {key("inflight", &PoolLimits::inflight, count(1, 10'000'000).zero_is("off"), "Requests in flight in the pool."),
-       key("per_backend", &PoolLimits::per_backend, count(1, 10'000'000).zero_is("off"),
-           "Requests in flight at one backend."),
-       key("queue", &PoolLimits::queue, count(0, 1'000'000), "Requests that may wait."),
-       key("queue_timeout", &PoolLimits::queue_timeout, duration(1ms, 1h), "How long one waits.")});
+             "limits", "What a pool takes at once, over all workers; more waits in the queue, and then gets 503.",
+             {key("inflight", &PoolLimits::inflight, count(1, 10'000'000).zero_is("off"),
+                  "Requests in flight in the pool."),
+              key("per_backend", &PoolLimits::per_backend, count(1, 10'000'000).zero_is("off"),
+                  "Requests in flight at one backend."),
+              key("queue", &PoolLimits::queue, count(0, 1'000'000), "Requests that may wait."),
+              key("queue_timeout", &PoolLimits::queue_timeout, duration(1ms, 1h), "How long one waits.")})
+      .example("{ inflight: 100 }");
 }
 
 // ---- health ----
@@ -93,12 +98,27 @@ void after_health(Reader& in, const Node& node, Health& health) {
                "the time-out of a check is longer than the interval; the next check begins only when this one is over");
 }
 
+void read_short_health(Reader& in, const Node& node, Health& health) {
+  health = Health{};
+  if (node.kind == Node::Kind::scalar && node.text.starts_with('/'))
+    return in.error(node.at, fmt::format("keys are needed here; write {{ path: {} }}", node.text.substr(0, 64)));
+  if (node.kind == Node::Kind::scalar && (node.text == "http" || node.text == "tcp"))
+    return in.error(node.at, fmt::format("keys are needed here; write {{ type: {} }}", node.text));
+  bool on = true;
+  const size_t problems = in.errors.size();
+  boolean()->read(in, node, on);
+  if (on && in.errors.size() == problems && node.kind != Node::Kind::broken)
+    in.error(node.at, "true does not say how to check; write { path: /healthz } or { type: tcp }");
+}
+
 TypeOf<Health> health_section() {
-  const TypeOf<Health> expect = Section<Health>(
-      "expect", "What an answer must be to count as healthy.",
-      {key("status", &Health::expect_status, one_or_more<StatusRange>(std::make_shared<StatusRangeType>()),
-           "Statuses."),
-       key("body", &Health::expect_body, text("text", rules::line), "Must occur in the first 64 KiB of the body.")});
+  const TypeOf<Health> expect =
+      Section<Health>(
+          "expect", "What an answer must be to count as healthy.",
+          {key("status", &Health::expect_status, one_or_more<StatusRange>(std::make_shared<StatusRangeType>()),
+               "Statuses."),
+           key("body", &Health::expect_body, text("text", rules::line), "Must occur in the first 64 KiB of the body.")})
+          .example("{ status: 200-299 }");
   return Section<Health>(
              "health", "Active checks. `path` alone means `type: http`; `health: false` switches them off.",
              {key("type", &Health::type,
@@ -116,15 +136,7 @@ TypeOf<Health> health_section() {
                   "A backend that came up gets its full share only after this time."),
               later<Health>("mariadb"), later<Health>("mysql"), later<Health>("postgresql"), later<Health>("max_lag"),
               later<Health>("agent")})
-      .short_form("`false`", R"({"const":false})",
-                  [](Reader& in, const Node& node, Health& health) {
-                    bool on = true;
-                    const size_t problems = in.errors.size();
-                    boolean()->read(in, node, on);
-                    if (on && in.errors.size() == problems && node.kind != Node::Kind::broken)
-                      in.error(node.at, "true does not say how to check; write { path: /healthz } or { type: tcp }");
-                    health = Health{};
-                  })
+      .short_form("`false`", R"({"const":false})", read_short_health)
       .before(before_health)
       .after(after_health)
       .example("{ path: /healthz }, or false");

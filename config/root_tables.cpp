@@ -17,13 +17,15 @@ namespace {
 constexpr uint64_t KiB = 1 << 10, MiB = 1 << 20, TiB = 1ull << 40;
 
 TypeOf<std::vector<Listener>> listeners_type() {
-  const TypeOf<Listener> timeout = Section<Listener>(
-      "timeout", "Time-outs towards the clients.",
-      {key("header", &Listener::header_timeout, duration(100ms, 10min),
-           "For the whole head of a request, from its first byte."),
-       key("keep_alive", &Listener::keep_alive_timeout, duration(100ms, 24h), "Between two requests."),
-       key("send_stall", &Listener::send_stall, duration(1s, 24h),
-           "A client that takes nothing for so long is cut off.")});
+  const TypeOf<Listener> timeout =
+      Section<Listener>(
+          "timeout", "Time-outs towards the clients.",
+          {key("header", &Listener::header_timeout, duration(100ms, 10min),
+               "For the whole head of a request, from its first byte."),
+           key("keep_alive", &Listener::keep_alive_timeout, duration(100ms, 24h), "Between two requests."),
+           key("send_stall", &Listener::send_stall, duration(1s, 24h),
+               "A client that takes nothing for so long is cut off.")})
+          .example("{ header: 10s }");
   std::vector<Key<Listener>> keys{
       key("bind", &Listener::binds, one_or_more(bind_address()),
           "Where it listens. `:80` is every address, IPv4 and IPv6.")

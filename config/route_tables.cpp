@@ -73,14 +73,15 @@ std::string redirect_scheme(std::string& text) {
 }
 
 TypeOf<Redirect> redirect_section() {
-  return Section<Redirect>(
-             "redirect", "Sends the client elsewhere; what is not named stays as in the request.",
-             {key("status", &Redirect::status, std::make_shared<RedirectStatus>(),
-                  "301 and 308 are remembered by browsers; 307 and 308 keep the method."),
-              key("scheme", &Redirect::scheme, text("`http` or `https`", redirect_scheme), "The new scheme."),
-              key("host", &Redirect::host, text("host", rules::host_and_port),
-                  "The new host, with a port if it needs one."),
-              key("path", &Redirect::path, text("path", rules::plain_path), "The new path, perhaps with a query.")})
+  return Section<Redirect>("redirect", "Sends the client elsewhere; what is not named stays as in the request.",
+                           {key("status", &Redirect::status, std::make_shared<RedirectStatus>(),
+                                "301 and 308 are remembered by browsers; 307 and 308 keep the method."),
+                            key("scheme", &Redirect::scheme, text("`http` or `https`", redirect_scheme),
+                                "The new scheme; without `host`, the request's port is dropped."),
+                            key("host", &Redirect::host, text("host", rules::host_and_port),
+                                "The new host, with a port if it needs one."),
+                            key("path", &Redirect::path, text("path", rules::plain_path),
+                                "The new path; the request's query stays, unless there is a ? in it.")})
       .after([](Reader& in, const Node& node, Redirect&) {
         if (!node.find("scheme") && !node.find("host") && !node.find("path"))
           in.error(node.at, "this redirects a request to itself; name a scheme, host or path");
@@ -125,20 +126,20 @@ TypeOf<Route> rewrite_section() {
     return route.rewrite_prefix ? fmt::format("[{}, {}]", route.rewrite_prefix->first, route.rewrite_prefix->second)
                                 : std::string();
   };
-  return Section<Route>(
-             "rewrite", "Changes the path before it goes to the backend.",
-             {custom<Route>("prefix", doc, read_prefix, show, "Replaces the beginning of the path, segment by segment.")
-                  .required("prefix: [/api, /]")})
+  return Section<Route>("rewrite", "Changes the path before it goes to the backend.",
+                        {custom<Route>("prefix", doc, read_prefix, show,
+                                       "Replaces the beginning of the path, whole segments only.")
+                             .required("prefix: [/api, /]")})
       .example("{ prefix: [/api, /] }");
 }
 
 TypeOf<HeaderRules> header_section(const char* name, const char* help, std::string (*rule)(std::string&)) {
-  const auto map = pairs("map from header to value", rule, rules::header_value);
-  return Section<HeaderRules>(
-             name, help,
-             {key("set", &HeaderRules::set, map, "Replaces the header, or adds it."),
-              key("add", &HeaderRules::add, map, "Adds one more."),
-              key("remove", &HeaderRules::remove, one_or_more(text("header", rule)), "Removes the header.")})
+  const auto map = pairs("map from header to value", rule, rules::header_value, Names::any_case);
+  return Section<HeaderRules>(name, help,
+                              {key("set", &HeaderRules::set, map, "Replaces the header, Weir's own too, or adds it."),
+                               key("add", &HeaderRules::add, map, "Adds one more."),
+                               key("remove", &HeaderRules::remove, one_or_more(text("header", rule)),
+                                   "Removes the header, Weir's own too.")})
       .example("{ set: { X-Name: value } }");
 }
 
@@ -146,12 +147,13 @@ TypeOf<RouteTimeouts> route_timeout_section() {
   using T = RouteTimeouts;
   const auto wait = duration(1ms, 24h).zero_is("off");
   return Section<T>(
-      "timeout", "Beats the pool's, key by key.",
-      {key("connect", &T::connect, duration(1ms, 10min), "As in the pool."),
-       key("response", &T::response, wait, "As in the pool."), key("idle", &T::idle, wait, "As in the pool."),
-       key("total", &T::total, wait, "As in the pool."), key("per_try", &T::per_try, wait, "As in the pool."),
-       key("tunnel", &T::tunnel, duration(1s, 240h).zero_is("off"), "As in the pool."),
-       key("expect", &T::expect, duration(1ms, 10min), "As in the pool.")});
+             "timeout", "Beats the pool's, key by key.",
+             {key("connect", &T::connect, duration(1ms, 10min), "As in the pool."),
+              key("response", &T::response, wait, "As in the pool."), key("idle", &T::idle, wait, "As in the pool."),
+              key("total", &T::total, wait, "As in the pool."), key("per_try", &T::per_try, wait, "As in the pool."),
+              key("tunnel", &T::tunnel, duration(1s, 240h).zero_is("off"), "As in the pool."),
+              key("expect", &T::expect, duration(1ms, 10min), "As in the pool.")})
+      .example("{ total: 30s }");
 }
 
 void read_pool_name(Reader& in, const Node& node, Route& route) {
@@ -221,6 +223,12 @@ std::string label_of(const Route& route) {
 class Routes final : public Type<std::vector<Route>> {
  public:
   void read(Reader& in, const Node& node, std::vector<Route>& routes) const override {
+    if (node.kind == Node::Kind::map) {
+      const Node* pool = node.find("pool");
+      const std::string name = pool && pool->kind == Node::Kind::scalar ? pool->text.substr(0, 64) : "NAME";
+      return in.error(node.at,
+                      fmt::format("a list is needed here, for routes have an order; write [ {{ pool: {} }} ]", name));
+    }
     std::map<std::string, Place> named;
     read_list(in, node, false, [&](const Node& item) {
       Trail::Step step(in.trail, fmt::format("route {}", routes.size() + 1), true);

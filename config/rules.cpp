@@ -42,28 +42,37 @@ constexpr std::array<std::string_view, 12> kFraming{
     "connection", "content-length",    "http2-settings", "keep-alive", "proxy-connection",   "te",
     "trailer",    "transfer-encoding", "upgrade",        "expect",     "proxy-authenticate", "proxy-authorization"};
 
+std::string lowered(std::string text) {
+  lower(text);
+  return text;
+}
+
 std::string framing_problem(const std::string& name) {
-  if (!contains(kFraming, name)) return {};
+  if (!contains(kFraming, lowered(name))) return {};
   return fmt::format("{} belongs to one connection, and Weir itself takes care of it; leave it out", name);
 }
 
 }  // namespace
 
 std::string header_name(std::string& text) {
-  if (!is_token(text) || text.size() > 256)
-    return fmt::format("{} can't be the name of a header; write letters, digits and -", quote(text));
-  lower(text);
-  return {};
+  std::string problem = written_header_name(text);
+  if (problem.empty()) lower(text);
+  return problem;
+}
+
+std::string written_header_name(std::string& text) {
+  if (is_token(text) && text.size() <= 256) return {};
+  return fmt::format("{} can't be the name of a header; write letters, digits and -", quote(text));
 }
 
 std::string settable_request_header(std::string& text) {
-  if (std::string problem = header_name(text); !problem.empty()) return problem;
-  if (text == "host") return "the Host sent to the backends is the pool's; write `host: NAME` in the pool";
+  if (std::string problem = written_header_name(text); !problem.empty()) return problem;
+  if (lowered(text) == "host") return "the Host sent to the backends is the pool's; write `host: NAME` in the pool";
   return framing_problem(text);
 }
 
 std::string settable_response_header(std::string& text) {
-  if (std::string problem = header_name(text); !problem.empty()) return problem;
+  if (std::string problem = written_header_name(text); !problem.empty()) return problem;
   return framing_problem(text);
 }
 
@@ -232,6 +241,9 @@ std::string host_pattern(std::string& text) { return host_problem(text, true, fa
 std::string host_and_port(std::string& text) { return host_problem(text, false, true); }
 
 std::string path_pattern(std::string& text) {
+  if (text.starts_with('~') || text.starts_with('^') || text.find_first_of("^[]\\|") != std::string::npos ||
+      text.find("(?") != std::string::npos)
+    return "regular expressions are not supported; write a prefix like /a/*, or {name} for one segment";
   if (text == "*") return "write /* for every path, or leave the key out";
   const size_t star = text.find('*');
   if (star != std::string::npos && star + 1 != text.size())

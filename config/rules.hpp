@@ -11,7 +11,9 @@ inline constexpr size_t kMaxPathBytes = 8 << 10;
 
 /// RFC 9110 §5.6.2; lower-cased.
 std::string header_name(std::string& text);
-/// header_name, and none that frames the message, belongs to one connection, or is made by us otherwise (C4, A9).
+/// The same in the case it is written in.
+std::string written_header_name(std::string& text);
+/// written_header_name, and none that frames the message or belongs to one connection (C4, A9).
 std::string settable_request_header(std::string& text);
 std::string settable_response_header(std::string& text);
 std::string trailer_name(std::string& text);

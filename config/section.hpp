@@ -2,6 +2,7 @@
 // of sections.
 #pragma once
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string_view>
@@ -46,7 +47,11 @@ class Section final : public Type<S> {
   void read(Reader& in, const Node& node, S& section) const override {
     if (node.kind == Node::Kind::broken) return;
     if (short_form_ && node.kind != Node::Kind::map) return short_form_(in, node, section);
-    if (!expect_map(in, node, example_)) return;
+    if (node.kind != Node::Kind::map) {
+      const std::string keys = fmt::format("a map; its keys are: {}", fmt::join(usable_names(), ", "));
+      expect_map(in, node, example_.empty() ? keys : example_);
+      return;
+    }
     if (before_) before_(in, node, section);
     for (const auto& entry : node.entries)
       if (std::find(names_.begin(), names_.end(), entry.key) == names_.end())
@@ -100,7 +105,7 @@ class Section final : public Type<S> {
     return names;
   }
 
-  std::string title_, help_, short_text_, short_json_, example_ = "{ key: value }";
+  std::string title_, help_, short_text_, short_json_, example_;
   std::vector<Key<S>> keys_;
   std::vector<std::string> names_;
   Hook short_form_, before_, after_;

@@ -20,5 +20,8 @@ void read_keys(Reader& in, const Node& node);
 TypeOf<Balance> balance_type();
 
 std::string show_key(const KeySpec& key);
+/// A key where it is used: the name of one, or one made on the spot. Nothing after reporting what is wrong.
+std::optional<KeySpec> read_key_use(Reader& in, const Node& node);
+TypeDoc key_use_doc();
 
 }  // namespace weir::config

@@ -122,8 +122,8 @@ class Text final : public Type<std::string> {
 class Pairs final : public Type<std::vector<std::pair<std::string, std::string>>> {
  public:
   using Value = std::vector<std::pair<std::string, std::string>>;
-  Pairs(std::string doc, TextRule name_rule, TextRule value_rule)
-      : doc_(std::move(doc)), name_rule_(std::move(name_rule)), value_rule_(std::move(value_rule)) {}
+  Pairs(std::string doc, TextRule name_rule, TextRule value_rule, Names names)
+      : doc_(std::move(doc)), name_rule_(std::move(name_rule)), value_rule_(std::move(value_rule)), names_(names) {}
 
   void read(Reader& in, const Node& node, Value& values) const override {
     values.clear();
@@ -135,7 +135,7 @@ class Pairs final : public Type<std::vector<std::pair<std::string, std::string>>
         continue;
       }
       Trail::Step step(in.trail, name);
-      const auto same = [&](const auto& pair) { return pair.first == name; };
+      const auto same = [&](const auto& pair) { return is_same(pair.first, name); };
       if (std::any_of(values.begin(), values.end(), same)) {
         in.error(entry.at, fmt::format("{} is here twice in different spellings; keep one", name));
         continue;
@@ -161,8 +161,15 @@ class Pairs final : public Type<std::vector<std::pair<std::string, std::string>>
   }
 
  private:
+  bool is_same(std::string_view a, std::string_view b) const {
+    if (names_ == Names::exact) return a == b;
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+  }
+
   std::string doc_;
   TextRule name_rule_, value_rule_;
+  Names names_;
 };
 
 }  // namespace
@@ -171,9 +178,9 @@ TypeOf<bool> boolean() { return std::make_shared<Boolean>(); }
 TypeOf<std::string> text(std::string doc, TextRule rule) {
   return std::make_shared<Text>(std::move(doc), std::move(rule));
 }
-TypeOf<std::vector<std::pair<std::string, std::string>>> pairs(std::string doc, TextRule name_rule,
-                                                               TextRule value_rule) {
-  return std::make_shared<Pairs>(std::move(doc), std::move(name_rule), std::move(value_rule));
+TypeOf<std::vector<std::pair<std::string, std::string>>> pairs(std::string doc, TextRule name_rule, TextRule value_rule,
+                                                               Names names) {
+  return std::make_shared<Pairs>(std::move(doc), std::move(name_rule), std::move(value_rule), names);
 }
 
 std::optional<size_t> Words::read(Reader& in, const Node& node) const {

@@ -36,6 +36,8 @@ class Number {
   std::string example() const;
   std::string range() const;
   std::optional<uint64_t> parse(std::string_view text, std::string& problem) const;
+  /// What to write for WHOLE.REST, where `rest` ends with the unit.
+  std::string instead_of_decimal(std::string_view whole, std::string_view rest) const;
 
   Unit unit_;
   uint64_t min_, max_;
@@ -185,8 +187,10 @@ TypeOf<std::vector<T>> one_or_more(TypeOf<T> element) {
   return std::make_shared<List<T>>(std::move(element), true);
 }
 
+/// When are two names the same?
+enum class Names { exact, any_case };
 /// A map from texts to texts, in the order of the file.
-TypeOf<std::vector<std::pair<std::string, std::string>>> pairs(std::string doc, TextRule name_rule,
-                                                               TextRule value_rule);
+TypeOf<std::vector<std::pair<std::string, std::string>>> pairs(std::string doc, TextRule name_rule, TextRule value_rule,
+                                                               Names names = Names::exact);
 
 }  // namespace weir::config

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "config/addresses.hpp"
@@ -56,6 +57,42 @@ void check_binds(Reader& in) {
     }
 }
 
+/// Where the file has a backend; its pool if it is not found.
+Place backend_place(const Node& root, const Pool& pool, const Backend& backend) {
+  const Node* node = &root;
+  Place at = root.at;
+  for (const std::string& key : {std::string("pools"), pool.name, std::string("backends"), backend.name}) {
+    const Entry* entry = node->find_entry(key);
+    if (!entry) break;
+    at = entry->at;
+    node = &entry->value;
+  }
+  return at;
+}
+
+/// A listener on every address takes what goes to this machine; which other addresses are this machine's, nobody knows
+/// here.
+bool leads_to(const Endpoint& backend, const Endpoint& bind) {
+  if (backend == bind) return true;
+  const bool any = bind.host() == "::" || bind.host() == "0.0.0.0";
+  const bool loopback = backend.host() == "::1" || backend.host().starts_with("127.");
+  return any && loopback && collide(bind, backend);
+}
+
+void check_loops(Reader& in, const Node& root, const Config& config) {
+  for (const auto& pool : config.pools)
+    for (const auto& backend : pool.backends) {
+      const auto own = [&](const Bind& bind) { return leads_to(backend.address, bind.endpoint); };
+      const auto bind = std::find_if(in.binds.begin(), in.binds.end(), own);
+      if (bind == in.binds.end()) continue;
+      in.warning(backend_place(root, pool, backend),
+                 fmt::format("pool {}: backend {}: {} is where {} listens, so that requests would go round in circles; "
+                             "write another address or port",
+                             pool.name, backend.name, backend.address.to_string(),
+                             bind->owner.substr(0, bind->owner.rfind(": bind"))));
+    }
+}
+
 /// Is there something under `key`, be it right or wrong?
 bool has_any(const Node& root, const char* key) {
   const Node* node = root.find(key);
@@ -106,6 +143,7 @@ void validate(Reader& in, const Node& root, const Config& config) {
   check_uses(in, in.listener_uses, names_in(root, "listeners", config.listeners), "match.listener", "listener");
   check_binds(in);
   check_timeouts(in, config);
+  check_loops(in, root, config);
   // With errors about, what seems unused may be used by something that was refused.
   if (in.errors.empty()) check_unused(in, config);
 }

@@ -5,6 +5,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <sstream>
 #include <unordered_map>
 #include <utility>
@@ -229,11 +230,41 @@ std::optional<int> tab_in_indentation(std::string_view text, int line) {
   return static_cast<int>(tab);
 }
 
+/// Where a quoted text begins in a line up to `last_line` (from 0) and doesn't end there: the quote that was
+/// forgotten, most likely, for yaml-cpp only complains much later. Line and column from 1.
+std::optional<std::pair<int, int>> open_quote(std::string_view text, int last_line) {
+  for (int line = 0; line <= last_line && !text.empty(); ++line) {
+    const std::string_view now = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(now.size() + 1, text.size()));
+    bool at_start = true;  // of a value, where a quote has a meaning
+    for (size_t i = 0; i < now.size(); ++i) {
+      const char c = now[i];
+      if (c == '#' && (i == 0 || now[i - 1] == ' ')) break;
+      if (at_start && (c == '"' || c == '\'')) {
+        size_t end = i + 1;
+        while (end < now.size() && now[end] != c) end += c == '"' && now[end] == '\\' ? 2 : 1;
+        if (end >= now.size()) return std::pair(line + 1, static_cast<int>(i) + 1);
+        i = end;
+      }
+      at_start = c == ' ' ? at_start : std::string_view("[{,:-").find(c) != std::string_view::npos;
+    }
+  }
+  return std::nullopt;
+}
+
 Finding finding_of(const YAML::Exception& error, std::string_view text, int file) {
   if (error.mark.is_null()) return {{file, 1, 1}, explain(error.msg)};
   if (const auto tab = tab_in_indentation(text, error.mark.line))
     return {{file, error.mark.line + 1, *tab + 1}, "a tab in the indentation; use spaces"};
-  return {{file, error.mark.line + 1, error.mark.column + 1}, explain(error.msg)};
+  std::string message = explain(error.msg);
+  const auto quote = open_quote(text, error.mark.line);
+  const size_t last = text.find_last_not_of(" \n\r");  // what goes on to the end of the file can only be the quote
+  if (quote && error.mark.line > std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(last), '\n'))
+    return {{file, quote->first, quote->second}, "a quote is opened and never closed; close it"};
+  if (quote)
+    message +=
+        fmt::format("; or is it the quote in line {}, column {} that is never closed?", quote->first, quote->second);
+  return {{file, error.mark.line + 1, error.mark.column + 1}, std::move(message)};
 }
 
 Place place_of_offset(std::string_view text, size_t offset, int file) {

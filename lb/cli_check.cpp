@@ -24,16 +24,21 @@ std::string summary(const config::Config& config) {
 
 }  // namespace
 
-int check(const std::string& file) {
-  const auto result = route::load_checked(file);
-  for (const auto& error : result.errors) fmt::print(stderr, "{}\n", error.to_string());
-  for (const auto& warning : result.warnings) fmt::print(stderr, "{} (a warning)\n", warning.to_string());
-  if (result.unreadable) return 1;
-  if (!result.config) {
-    fmt::print(stderr, "{}: {}; nothing was started or changed\n", file,
-               amount(result.errors.size(), "error", "errors"));
-    return 2;
+int report_problems(const std::string& file, const config::LoadResult& result) {
+  if (result.unreadable) {
+    for (const auto& error : result.errors) fmt::print(stderr, "weir: {}\n", error.to_string());
+    return 1;
   }
+  for (const auto& error : result.errors) fmt::print(stderr, "{}\n", error.to_string());
+  for (const auto& warning : result.warnings) fmt::print(stderr, "{}\n", warning.to_warning());
+  if (result.config) return 0;
+  fmt::print(stderr, "{}: {}; nothing was started or changed\n", file, amount(result.errors.size(), "error", "errors"));
+  return 2;
+}
+
+int check(const std::string& file) {
+  const auto result = route::load_checked(file, config::Environment::real(), true);
+  if (const int code = report_problems(file, result)) return code;
   fmt::print("{}: ok: {}", file, summary(*result.config));
   if (!result.warnings.empty()) fmt::print("; {}", amount(result.warnings.size(), "warning", "warnings"));
   fmt::print("\n");

@@ -2,11 +2,16 @@
 #pragma once
 #include <string>
 
+#include "config/load.hpp"
+
 namespace weir::cli {
 
-/// Prints every problem to stderr, `FILE:LINE:COLUMN: …` so that editors can jump there; with none, one line on stdout
-/// that sums the file up. Returns 0 if the configuration is good (warnings don't count), 2 if it is bad, 1 if the file
-/// can't be read.
+/// Prints every problem to stderr, `FILE:LINE:COLUMN: …` so that editors can jump there, warnings as `…: warning: …`.
+/// Returns 0 if the configuration is good (warnings don't count), 2 if it is bad, 1 if the file can't be read. `weir
+/// run` and `weir check` say it alike.
+int report_problems(const std::string& file, const config::LoadResult& result);
+
+/// Loads and reports; one line on stdout sums a good file up. Returns as report_problems.
 int check(const std::string& file);
 
 /// Prints the JSON schema.

@@ -16,6 +16,7 @@
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
 #include "lb/listeners.hpp"
+#include "lb/cli_check.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
@@ -231,8 +232,10 @@ void Daemon::reload() {
   auto loaded = route::load_checked(file_);
   for (const auto& warning : loaded.warnings) log::warn("config_warning", {{"at", warning.to_string()}});
   for (const auto& error : loaded.errors) log::error("config_error", {{"at", error.to_string()}});
+  if (loaded.unreadable) return failed("the file can't be read, the old configuration keeps running");
   if (!loaded.config)
-    return failed(fmt::format("{} error(s) in the configuration, the old one keeps running", loaded.errors.size()));
+    return failed(fmt::format("{} error{} in the configuration, the old one keeps running", loaded.errors.size(),
+                              loaded.errors.size() == 1 ? "" : "s"));
   if (const char* reason = refusal(*loaded.config)) return failed(reason);
   try {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
@@ -349,9 +352,7 @@ void Daemon::end() {
 
 int run_daemon(const DaemonOptions& options) {
   auto loaded = route::load_checked(options.file);
-  for (const auto& warning : loaded.warnings) fmt::print(stderr, "weir: warning: {}\n", warning.to_string());
-  for (const auto& error : loaded.errors) fmt::print(stderr, "weir: {}\n", error.to_string());
-  if (!loaded.config) return loaded.unreadable ? 1 : 2;
+  if (const int code = cli::report_problems(options.file, loaded)) return code;
   try {
     Daemon daemon(options.file, std::move(*loaded.config));
     daemon.run();

@@ -1,5 +1,7 @@
 #include "lb/demo_backend.hpp"
 
+#include <algorithm>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -25,10 +27,10 @@ const char* const kHelp =
     R"(What it answers:
   GET  /               who answers, and its how many-th request (as JSON with Accept: application/json)
   GET  /headers        the request as it arrived, as JSON
-  GET  /slow?ms=500    the same as /, later
+  GET  /slow?by=500ms  the same as /, later
   GET  /status/418     that status
   GET  /bytes/1048576  so many bytes
-  GET  /stream         server-sent events, one a second (?ms=100 faster, ?n=5 only five)
+  GET  /stream         server-sent events, one a second (?every=100ms faster, ?n=5 only five)
   POST /echo           the body back (up to 64 MiB)
   GET  /healthz        200, or 503 after /-/fail
        /ws             a WebSocket that echoes
@@ -46,9 +48,11 @@ bool parse_duration(std::string_view text, std::chrono::milliseconds& out) {
   uint64_t factor = 1;
   if (unit == "s") {
     factor = 1000;
-  } else if (unit == "m" || unit == "min") {
+  } else if (unit == "m") {
     factor = 60'000;
-  } else if (!unit.empty() && unit != "ms") {
+  } else if (unit == "h") {
+    factor = 3'600'000;
+  } else if (unit != "ms" && !(unit.empty() && number == 0)) {
     return false;
   }
   if (number * factor > 3'600'000) return false;
@@ -57,7 +61,8 @@ bool parse_duration(std::string_view text, std::chrono::milliseconds& out) {
 }
 
 bool parse_percent(std::string_view text, uint32_t& out) {
-  if (text.ends_with('%')) text.remove_suffix(1);
+  if (!text.ends_with('%')) return false;
+  text.remove_suffix(1);
   uint32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number > 100) return false;
@@ -71,6 +76,16 @@ std::string_view query_value(std::string_view query, std::string_view name) {
     const auto part = query.substr(0, end);
     query = end == query.npos ? std::string_view{} : query.substr(end + 1);
     if (part.starts_with(name) && part.substr(name.size()).starts_with('=')) return part.substr(name.size() + 1);
+  }
+  return {};
+}
+
+std::string_view unknown_parameter(std::string_view query, std::initializer_list<std::string_view> known) {
+  while (!query.empty()) {
+    const auto part = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(part.size() + 1, query.size()));
+    const auto name = part.substr(0, part.find('='));
+    if (!name.empty() && std::find(known.begin(), known.end(), name) == known.end()) return name;
   }
   return {};
 }

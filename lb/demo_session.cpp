@@ -12,6 +12,7 @@
 #include <boost/beast/websocket.hpp>
 #include <charconv>
 #include <map>
+#include <optional>
 
 #include "lb/base/escape.hpp"
 #include "lb/base/log.hpp"
@@ -47,7 +48,7 @@ struct Reply {
   std::string body, type = "text/plain";
   Kind kind = Kind::text;
   uint64_t bytes = 0;
-  milliseconds delay{0};
+  milliseconds delay{0}, every{1000};  // every: between the events of a stream
   bool then_die = false;
   milliseconds dead_for{0};
 };
@@ -90,32 +91,77 @@ uint64_t number_or(std::string_view text, uint64_t fallback) {
   return error == std::errc{} && end == text.data() + text.size() && !text.empty() ? number : fallback;
 }
 
+/// Reads a parameter that may be left out. False: it is there, and no time with its unit.
+bool read_time(const Request& request, std::string_view name, milliseconds& out) {
+  const auto text = query_value(request.query, name);
+  return text.empty() || parse_duration(text, out);
+}
+
+Reply refusal(std::string why) { return {400, why + "; see weir demo-backend --help\n"}; }
+
+/// Why a query can't be obeyed, or nothing.
+std::optional<Reply> refuse_query(const Request& request, std::initializer_list<std::string_view> known) {
+  const auto unknown = unknown_parameter(request.query, known);
+  if (unknown.empty()) return std::nullopt;
+  std::string names;
+  for (const auto name : known) names += (names.empty() ? "" : ", ") + std::string(name);
+  return refusal(std::string(request.path) + " has no parameter " + std::string(unknown.substr(0, 64)) +
+                 (names.empty() ? "" : "; it has: " + names));
+}
+
+Reply fail(Backend& me, const Request& request) {
+  if (auto refused = refuse_query(request, {"status", "only"})) return *refused;
+  const auto only = query_value(request.query, "only"), status = query_value(request.query, "status");
+  const auto number = status.empty() ? 503 : number_or(status, 0);
+  if (number < 200 || number > 599) return refusal("status: write one from 200 to 599");
+  if (!only.empty() && only != "health" && only != "requests") return refusal("only: write health or requests");
+  me.fail_status = static_cast<uint16_t>(number);
+  me.failing = only != "health";
+  me.unhealthy = only != "requests";
+  return {200, me.name + ": done\n"};
+}
+
 /// What a POST to /-/… tells it to be.
 Reply obey(Backend& me, const Request& request) {
   const auto order = std::string_view(request.path).substr(3);
   if (request.head.method() != http::verb::post) return {405, "POST it: curl -X POST …" + request.path + "\n"};
+  Reply reply{200, me.name + ": done\n"};
   milliseconds time{0};
   if (order == "fail") {
-    const auto only = query_value(request.query, "only");
-    me.fail_status =
-        static_cast<uint16_t>(std::clamp<uint64_t>(number_or(query_value(request.query, "status"), 503), 200, 599));
-    me.failing = only != "health";
-    me.unhealthy = only != "requests";
+    reply = fail(me, request);
   } else if (order == "ok") {
+    if (auto refused = refuse_query(request, {})) return *refused;
     me.failing = me.unhealthy = false;
     me.delay = me.options.delay;
-  } else if (order == "slow" && parse_duration(query_value(request.query, "by"), time)) {
+  } else if (order == "slow") {
+    if (auto refused = refuse_query(request, {"by"})) return *refused;
+    if (!parse_duration(query_value(request.query, "by"), time)) return refusal("by: write a time like 300ms or 2s");
     me.delay = time;
-  } else if (order == "die" && (request.query.empty() || parse_duration(query_value(request.query, "for"), time))) {
-    Reply last{200, me.name + " dies\n"};
-    last.then_die = true;
-    last.dead_for = time;
-    return last;
+  } else if (order == "die") {
+    if (auto refused = refuse_query(request, {"for"})) return *refused;
+    if (!read_time(request, "for", time)) return refusal("for: write a time like 500ms or 10s");
+    reply.body = me.name + " dies\n";
+    reply.then_die = true;
+    reply.dead_for = time;
   } else {
-    return {400, "no such order; see weir demo-backend --help\n"};
+    return refusal("no such order");
   }
-  log::info("told", {{"backend", me.name}, {"order", std::string(request.target())}});
-  return {200, me.name + ": done\n"};
+  if (reply.status == 200) log::info("told", {{"backend", me.name}, {"order", std::string(request.target())}});
+  return reply;
+}
+
+/// An ordinary answer, of one that neither fails nor was asked for something special.
+Reply greet(const Backend& me, const Request& request, Reply reply) {
+  if (request.path.starts_with("/status/")) {
+    const auto asked = number_or(std::string_view(request.path).substr(8), 0);
+    if (asked < 200 || asked > 599) return {400, "write /status/N with N from 200 to 599\n"};
+    reply.status = static_cast<unsigned>(asked);
+  }
+  const bool json = request.path == "/headers" || request.wants_json();
+  if (json) reply.type = "application/json";
+  reply.body =
+      json ? describe(me, request) : "hello from " + me.name + " (request " + std::to_string(me.requests) + ")\n";
+  return reply;
 }
 
 Reply decide(Backend& me, Request& request) {
@@ -130,7 +176,10 @@ Reply decide(Backend& me, Request& request) {
   Reply reply;
   reply.delay = me.delay;
   if (request.path == "/slow") {
-    reply.delay += milliseconds(std::min<uint64_t>(number_or(query_value(request.query, "ms"), 1000), 3'600'000));
+    if (auto refused = refuse_query(request, {"by"})) return *refused;
+    milliseconds by = 1s;
+    if (!read_time(request, "by", by)) return refusal("by: write a time like 300ms or 2s");
+    reply.delay += by;
   }
   reply.status = me.options.status;
   if (me.failing) {
@@ -144,20 +193,14 @@ Reply decide(Backend& me, Request& request) {
     reply.type = type.empty() ? "application/octet-stream" : type;
     reply.body = std::move(request.body);
   } else if (request.path == "/stream") {
+    if (auto refused = refuse_query(request, {"every", "n"})) return *refused;
+    if (!read_time(request, "every", reply.every)) return refusal("every: write a time like 100ms or 2s");
     reply.kind = Reply::Kind::stream;
   } else if (request.path.starts_with("/bytes/")) {
     reply.kind = Reply::Kind::bytes;
     reply.bytes = number_or(std::string_view(request.path).substr(7), 0);
   } else {
-    if (request.path.starts_with("/status/")) {
-      const auto asked = number_or(std::string_view(request.path).substr(8), 0);
-      if (asked < 200 || asked > 599) return {400, "write /status/N with N from 200 to 599\n"};
-      reply.status = static_cast<unsigned>(asked);
-    }
-    const bool json = request.path == "/headers" || request.wants_json();
-    if (json) reply.type = "application/json";
-    reply.body =
-        json ? describe(me, request) : "hello from " + me.name + " (request " + std::to_string(me.requests) + ")\n";
+    return greet(me, request, std::move(reply));
   }
   return reply;
 }
@@ -191,7 +234,7 @@ class Session {
   asio::awaitable<bool> answer(const Request& request, const Reply& reply);
   asio::awaitable<bool> send(const Request& request, const Reply& reply);
   asio::awaitable<bool> send_bytes(const Request& request, uint64_t bytes);
-  asio::awaitable<bool> send_stream(const Request& request);
+  asio::awaitable<bool> send_stream(const Request& request, milliseconds every);
   asio::awaitable<void> websocket(const Request& request);
   std::string head(const Request& request, unsigned status, std::string_view type, std::string_view framing) const;
 
@@ -266,7 +309,7 @@ asio::awaitable<bool> Session::read_body(http::request_parser<http::buffer_body>
 }
 
 asio::awaitable<bool> Session::answer(const Request& request, const Reply& reply) {
-  if (reply.kind == Reply::Kind::stream) return send_stream(request);
+  if (reply.kind == Reply::Kind::stream) return send_stream(request, reply.every);
   if (reply.kind == Reply::Kind::bytes) return send_bytes(request, reply.bytes);
   return send(request, reply);
 }
@@ -310,9 +353,8 @@ asio::awaitable<bool> Session::send_bytes(const Request& request, uint64_t bytes
   }
 }
 
-asio::awaitable<bool> Session::send_stream(const Request& request) {
-  const auto pause =
-      milliseconds(std::clamp<uint64_t>(number_or(query_value(request.query, "ms"), 1000), 1, 3'600'000));
+asio::awaitable<bool> Session::send_stream(const Request& request, milliseconds every) {
+  const auto pause = std::max(every, milliseconds(1));
   const uint64_t events = number_or(query_value(request.query, "n"), 0);
   const bool chunked = request.head.version() >= 11;  // HTTP/1.0 knows the end by the connection's end
   const std::string first =

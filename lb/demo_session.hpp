@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -61,11 +62,13 @@ class Backend : public std::enable_shared_from_this<Backend> {
 /// Serves one connection until it ends.
 boost::asio::awaitable<void> serve(Socket socket, std::shared_ptr<Backend> backend);
 
-/// "200ms", "2s", "1m", or a bare number of milliseconds; nothing if it is none of these or more than an hour.
+/// "200ms", "2s", "1m", "1h" or "0"; false if it is none of these or more than an hour.
 bool parse_duration(std::string_view text, std::chrono::milliseconds& out);
-/// "20%" or "20"; at most 100.
+/// "20%"; at most 100.
 bool parse_percent(std::string_view text, uint32_t& out);
 /// The value of `name` in a query string, not decoded; empty if it isn't there.
 std::string_view query_value(std::string_view query, std::string_view name);
+/// The first parameter of a query string that is not among the known ones; empty if there is none.
+std::string_view unknown_parameter(std::string_view query, std::initializer_list<std::string_view> known);
 
 }  // namespace weir::demo

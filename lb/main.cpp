@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/suggest.hpp"
@@ -37,7 +39,7 @@ Exit codes: 0 well; 1 it could not start (port in use, no such file, no permissi
 
 struct Words {
   std::string file = kDefaultFile;
-  std::string delay = "0ms", fail = "0%";
+  std::string delay = "0ms", fail = "0%", topic;
   weir::demo::Options demo;
 };
 
@@ -66,6 +68,11 @@ void add_check(CLI::App& app, Words& words) {
   check->footer(
       R"(Nothing is started, no connection is made. All errors are listed at once as FILE:LINE:COLUMN: what is wrong; what to
 write instead. Routes that no request can ever reach are errors. `weir run` and a reload apply the same rules.
+
+What it can't see: whether the addresses to listen on are free and permitted, whether the access log can be written,
+whether backends answer, and what a reload refuses because it can't change in a running daemon (workers, the addresses
+of admin).
+
 Exit code: 0 good (warnings may be listed), 2 bad, 1 the file can't be read.
 
 Examples:
@@ -104,16 +111,18 @@ Examples:
 
 int run_demo_backend(Words& words) {
   if (!weir::demo::parse_duration(words.delay, words.demo.delay)) {
-    fmt::print(stderr, "weir: --delay {}: not a time; write one like 200ms or 2s (at most 1h)\n", words.delay);
+    fmt::print(stderr, "weir: --delay {}: not a time with its unit; write one like 200ms or 2s (at most 1h)\n",
+               words.delay);
     return 2;
   }
   if (!weir::demo::parse_percent(words.fail, words.demo.fail_percent)) {
-    fmt::print(stderr, "weir: --fail {}: not a share; write one like 20%\n", words.fail);
+    fmt::print(stderr, "weir: --fail {}: not a share with its %; write one like 20%\n", words.fail);
     return 2;
   }
   if (words.demo.names.size() > words.demo.binds.size()) {
-    fmt::print(stderr, "weir: {} names for {} addresses; give each --name its --bind\n", words.demo.names.size(),
-               words.demo.binds.size());
+    const size_t addresses = words.demo.binds.size();
+    fmt::print(stderr, "weir: {} names for {} address{}; give each --name its --bind\n", words.demo.names.size(),
+               addresses, addresses == 1 ? "" : "es");
     return 2;
   }
   return weir::demo::run(words.demo);
@@ -124,13 +133,29 @@ int version() {
   return 0;
 }
 
-/// A first word that is no command: what was meant?
-bool explain_unknown_command(const CLI::App& app, const std::string& word) {
-  if (word.empty() || word[0] == '-') return false;
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const auto* option : command.get_options())
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const auto* command : app.get_subcommands({})) names.push_back(command->get_name());
-  for (const auto& name : names)
-    if (name == word) return false;
+  return names;
+}
+
+/// A first word that is neither a command nor an option: what was meant?
+bool explain_unknown_word(const CLI::App& app, const std::string& word) {
+  if (word.starts_with('-')) {
+    if (app.get_option_no_throw(word)) return false;
+    fmt::print(stderr, "weir: there is no option {}; {}\n", word,
+               weir::config::suggest(word, option_names(app), "the options are"));
+    return true;
+  }
+  const auto names = command_names(app);
+  if (word.empty() || std::find(names.begin(), names.end(), word) != names.end()) return false;
   if (::access(word.c_str(), F_OK) == 0) {
     fmt::print(stderr, "weir: {} is a file; did you mean \"weir run {}\" or \"weir check {}\"?\n", word, word, word);
   } else {
@@ -140,17 +165,21 @@ bool explain_unknown_command(const CLI::App& app, const std::string& word) {
   return true;
 }
 
+/// `word`: "help", or a command.
+int show_help(const CLI::App& app, const std::string& word) {
+  if (explain_unknown_word(app, word)) return 2;
+  fmt::print("{}", word == "help" ? app.help() : app.get_subcommand(word)->help("weir"));
+  return 0;
+}
+
 /// A word that the command doesn't take.
 bool explain_extra_word(const CLI::App& command) {
   const auto words = command.remaining();
   if (words.empty()) return false;
   const auto& word = words.front();
-  std::vector<std::string> names;
-  for (const auto* option : command.get_options())
-    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
   if (word[0] == '-') {
     fmt::print(stderr, "weir: \"weir {}\" has no option {}; {}\n", command.get_name(), word,
-               weir::config::suggest(word, names, "the options are"));
+               weir::config::suggest(word, option_names(command), "the options are"));
   } else {
     fmt::print(stderr, "weir: \"weir {}\" doesn't know what to do with \"{}\"; see \"weir {} --help\"\n",
                command.get_name(), word, command.get_name());
@@ -172,13 +201,20 @@ int dispatch(int argc, char** argv) {
   add_check(app, words);
   add_schema(app);
   add_demo_backend(app, words);
-  app.add_subcommand("version", "Show the version");
+  app.add_subcommand("version", "Show the version")->footer("One line: weir MAJOR.MINOR.PATCH");
+  auto* help = app.add_subcommand("help", "Show this help, or that of a command");
+  help->add_option("COMMAND", words.topic, "the command")->type_name("");
+  help->footer("Example: weir help run");
   for (auto* command : app.get_subcommands({})) command->group("Commands");
   if (argc == 1) {
     fmt::print(stderr, "{}", app.help());
     return 2;
   }
-  if (explain_unknown_command(app, argv[1])) return 2;
+  if (explain_unknown_word(app, argv[1])) return 2;
+  // Once CLI11 has parsed a command, app.help() is that command's.
+  const std::string_view topic = argc == 3 ? argv[2] : "";
+  if (argv[1] == std::string_view("help") && argc <= 3 && !topic.starts_with('-'))
+    return show_help(app, argv[argc - 1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // help or version was asked for
@@ -191,6 +227,7 @@ int dispatch(int argc, char** argv) {
     return 2;
   }
   const auto name = app.get_subcommands().front()->get_name();
+  if (name == "help") return show_help(app, name);  // "weir help -- X"
   if (name == "run") return weir::run_daemon({words.file});
   if (name == "check") return weir::cli::check(words.file);
   if (name == "schema") return weir::cli::schema();

@@ -43,13 +43,15 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
-/// "localhost:9901" → "localhost", "[::1]:9901" → "::1".
+/// "localhost:9901" → "localhost", "[::1]:9901" → "::1"; empty for what is no host with an optional port.
 std::string_view without_port(std::string_view authority) {
-  if (authority.starts_with('[')) {
-    const size_t end = authority.find(']');
-    return end == authority.npos ? std::string_view{} : authority.substr(1, end - 1);
-  }
-  return authority.substr(0, authority.find(':'));
+  const bool v6 = authority.starts_with('[');
+  const size_t bracket = authority.find(']');
+  if (v6 && bracket == authority.npos) return {};
+  const size_t end = v6 ? bracket + 1 : std::min(authority.find(':'), authority.size());
+  const std::string_view port = authority.substr(end);
+  if (!port.empty() && (port[0] != ':' || port.find_first_not_of("0123456789", 1) != port.npos)) return {};
+  return v6 ? authority.substr(1, bracket - 1) : authority.substr(0, end);
 }
 
 bool is_local_name(std::string_view host) {

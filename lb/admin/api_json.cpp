@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "lb/admin/api.hpp"
+#include "lb/admin/json_text.hpp"
 #include "lb/admin/latency.hpp"
 #include "lb/base/log_time.hpp"
 
@@ -83,7 +84,7 @@ std::string pools_json(const Inventory& inventory, const ProcessState& process) 
   json::object object;
   object["generation"] = process.generation.load();
   object["pools"] = std::move(pools);
-  return json::serialize(object) + "\n";
+  return json_text(object);
 }
 
 std::string causes_json() {
@@ -98,7 +99,7 @@ std::string causes_json() {
   }
   json::object object;
   object["causes"] = std::move(causes);
-  return json::serialize(object) + "\n";
+  return json_text(object);
 }
 
 }  // namespace weir::admin

@@ -28,6 +28,11 @@ bool set_by(const config::HeaderRules& rules, std::string_view name) {
                      [&](const auto& pair) { return http1::equals_ignore_case(pair.first, name); });
 }
 
+/// Do the rules stand in place of a field that we write ourselves? What they add comes beside ours.
+bool overruled(const config::HeaderRules* rules, std::string_view name) {
+  return rules && (named(rules->remove, name) || set_by(*rules, name));
+}
+
 /// Copies the field lines that go on, whole runs at a time. `skip`: ids that are written by the caller.
 void copy_fields(HeadWriter& out, const http1::Head& head, uint64_t skip, const config::HeaderRules* rules) {
   const auto fields = head.all();
@@ -53,13 +58,19 @@ void copy_fields(HeadWriter& out, const http1::Head& head, uint64_t skip, const 
   for (const auto& [name, value] : rules->add) out.field(name, value);
 }
 
+/// Does `path` begin with the whole segments of `prefix`? "/apis" doesn't begin with those of "/api".
+bool begins_with(std::string_view path, std::string_view prefix) {
+  if (!path.starts_with(prefix)) return false;
+  return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
 void write_path(HeadWriter& out, const RequestContext& context) {
   std::string_view path = context.path;
   const auto& rewrite = context.route->rewrite_prefix;
   if (!rewrite) return out.add(path);
   // "//api/x" matches /api/*: then the form that matched is what is rewritten.
-  if (!path.starts_with(rewrite->first)) path = context.matched_path;
-  if (!path.starts_with(rewrite->first)) return out.add(context.path);
+  if (!begins_with(path, rewrite->first)) path = context.matched_path;
+  if (!begins_with(path, rewrite->first)) return out.add(context.path);
   std::string_view to = rewrite->second;
   path.remove_prefix(rewrite->first.size());
   if (to.ends_with('/') && path.starts_with('/')) to.remove_suffix(1);
@@ -104,27 +115,33 @@ void write_forwarded(HeadWriter& out, const http1::RequestHead& head, const Requ
   out.add(";proto=http\r\n");
 }
 
-void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context) {
+/// `rules`: those of the route, or null if it has none.
+void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context,
+                         const config::HeaderRules* rules) {
   const bool trusted = context.trusted;
-  if (trusted)
+  const auto field = [&](std::string_view name, std::string_view value) {
+    if (!overruled(rules, name)) out.field(name, value);
+  };
+  if (!trusted)
+    field("X-Forwarded-For", context.peer);
+  else if (!overruled(rules, "X-Forwarded-For"))
     append_list(out, head, FieldId::x_forwarded_for, "X-Forwarded-For", context.peer);
-  else
-    out.field("X-Forwarded-For", context.peer);
   const auto believed = [&](FieldId id) { return trusted ? head.find(id) : std::string_view(); };
   const auto proto = believed(FieldId::x_forwarded_proto), host = believed(FieldId::x_forwarded_host),
              port = believed(FieldId::x_forwarded_port);
-  out.field("X-Forwarded-Proto", proto.empty() ? "http" : proto);
-  if (const auto value = host.empty() ? head.host() : host; !value.empty()) out.field("X-Forwarded-Host", value);
+  field("X-Forwarded-Proto", proto.empty() ? "http" : proto);
+  if (const auto value = host.empty() ? head.host() : host; !value.empty()) field("X-Forwarded-Host", value);
   if (!port.empty()) {
-    out.field("X-Forwarded-Port", port);
-  } else if (context.port) {
+    field("X-Forwarded-Port", port);
+  } else if (context.port && !overruled(rules, "X-Forwarded-Port")) {
     out.add("X-Forwarded-Port: ");
     out.number(context.port);
     out.add("\r\n");
   }
-  out.field("X-Real-IP", context.client);
-  out.field("X-Request-Id", context.request_id);
-  if (context.forwarded) write_forwarded(out, head, context);
+  field("X-Real-IP", context.client);
+  field("X-Request-Id", context.request_id);
+  if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
+  field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");
 }
 
 void write_framing(HeadWriter& out, const http1::Head& head, Framing framing) {
@@ -161,10 +178,9 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
   if (head.minor == 0) skip |= bit(FieldId::expect);  // RFC 9110 §10.1.1: means nothing in HTTP/1.0
   const auto* rules = context.route->request_headers.empty() ? nullptr : &context.route->request_headers;
   copy_fields(out, head, skip, rules);
-  write_client_fields(out, head, context);
-  out.add(head.minor == 0 ? "Via: 1.0 weir\r\n" : "Via: 1.1 weir\r\n");
+  write_client_fields(out, head, context, rules);
   write_framing(out, head, context.framing);
-  if (context.max_forwards != ~uint32_t{0}) {
+  if (context.max_forwards != ~uint32_t{0} && !overruled(rules, "Max-Forwards")) {
     out.add("Max-Forwards: ");
     out.number(context.max_forwards - 1);
     out.add("\r\n");
@@ -184,7 +200,7 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
   const auto* rules =
       context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
   copy_fields(out, head, 0, rules);
-  if (!head.has(FieldId::date)) out.field("Date", context.date);
+  if (!head.has(FieldId::date) && !overruled(rules, "Date")) out.field("Date", context.date);
   if (context.upgrade) {
     out.add("Connection: Upgrade\r\n");
     for (const auto& field : head.all())
@@ -208,6 +224,19 @@ void write_interim_head(HeadWriter& out, const http1::ResponseHead& head) {
   out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
   copy_fields(out, head, 0, nullptr);
   out.add("\r\n");
+}
+
+std::string with_rules(std::string_view lines, const config::HeaderRules& rules) {
+  std::string out;
+  for (size_t start = 0; start < lines.size();) {
+    const size_t end = std::min(lines.find("\r\n", start), lines.size() - 2) + 2;
+    const std::string_view line = lines.substr(start, end - start);
+    if (!overruled(&rules, line.substr(0, line.find(':')))) out += line;
+    start = end;
+  }
+  for (const auto* list : {&rules.set, &rules.add})
+    for (const auto& [name, value] : *list) out.append(name).append(": ").append(value).append("\r\n");
+  return out;
 }
 
 std::string_view reason_phrase(uint16_t status) {

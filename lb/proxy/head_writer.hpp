@@ -2,6 +2,7 @@
 // bytes out.
 #pragma once
 #include <cstring>
+#include <string>
 #include <string_view>
 
 #include "config/model.hpp"
@@ -70,6 +71,9 @@ struct ResponseContext {
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context);
 /// A 1xx other than 101, as it came less its hop-by-hop fields.
 void write_interim_head(HeadWriter& out, const http1::ResponseHead& head);
+
+/// Field lines of an answer of ours, each with its line end, as a route's `response_headers` want them.
+std::string with_rules(std::string_view lines, const config::HeaderRules& rules);
 
 /// The standard reason phrase, empty for an unknown status.
 std::string_view reason_phrase(uint16_t status);

@@ -5,6 +5,8 @@
 
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/head_writer.hpp"
+#include "lb/proxy/redirect.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -102,13 +104,11 @@ void Exchange::answer_error(Cause why, const char* detail) {
 void Exchange::answer_redirect() {
   cause_ = Cause::redirect;
   const auto& redirect = *route_->config->redirect;
-  const std::string_view host = redirect.host.empty() ? head.host() : std::string_view(redirect.host);
-  std::string location = fmt::format("{}://{}", redirect.scheme.empty() ? "http" : redirect.scheme, host);
-  // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
-  location += redirect.path.empty() ? std::string(path_.forwarded) : redirect.path;
-  if (redirect.path.empty() && head.has_query) location += fmt::format("?{}", head.query_view());
-  if (host.empty())
+  if (redirect.host.empty() && head.host().empty())
     return answer_error(Cause::bad_request, "a redirect needs the host, and HTTP/1.0 without Host names none");
+  // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
+  const auto query = head.has_query ? std::optional(head.query_view()) : std::nullopt;
+  const std::string location = redirect_location(redirect, head.host(), path_.forwarded, query);
   answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", location));
 }
 
@@ -128,16 +128,13 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   cancel();
   keep_alive_ = keep_alive_ && head.keep_alive && downstream_->body_complete() && !worker_.draining;
   const bool bodyless = status == 204 || status == 304;
-  std::string answer =
-      fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status), worker_.http_date());
-  answer += extra_fields;
-  if (route_)
-    for (const auto* list : {&route_->config->response_headers.set, &route_->config->response_headers.add})
-      for (const auto& [name, value] : *list) answer += fmt::format("{}: {}\r\n", name, value);
-  if (!bodyless) {
-    if (!body.empty() && !content_type.empty()) answer += fmt::format("Content-Type: {}\r\n", content_type);
-    answer += fmt::format("Content-Length: {}\r\n", body.size());
-  }
+  std::string fields = fmt::format("Date: {}\r\n", worker_.http_date());
+  fields += extra_fields;
+  if (!bodyless && !body.empty() && !content_type.empty()) fields += fmt::format("Content-Type: {}\r\n", content_type);
+  if (route_ && !route_->config->response_headers.empty())
+    fields = with_rules(fields, route_->config->response_headers);
+  std::string answer = fmt::format("HTTP/1.1 {} {}\r\n{}", status, reason_phrase(status), fields);
+  if (!bodyless) answer += fmt::format("Content-Length: {}\r\n", body.size());
   if (!keep_alive_)
     answer += "Connection: close\r\n";
   else if (head.minor == 0)

@@ -19,8 +19,8 @@ void check_routes(config::LoadResult& result) {
   if (!result.errors.empty()) result.config.reset();
 }
 
-config::LoadResult load_checked(const std::string& path, const config::Environment& environment) {
-  auto result = config::load_file(path, environment);
+config::LoadResult load_checked(const std::string& path, const config::Environment& environment, bool any_kind) {
+  auto result = config::load_file(path, environment, any_kind);
   check_routes(result);
   return result;
 }

@@ -68,6 +68,8 @@ class Admin(WeirTest):
         wait_until(lambda: daemon.backend("b2")["status"] == "down")
         self.assertIn("refused", daemon.backend("b2")["reason"].lower())
         self.assertEqual(daemon.backend("b1")["requests"], 32)
+        lines = daemon.admin("/api/v1/pools").text.splitlines()
+        self.assertIn('          "effective_weight": 1,', lines, "plain decimals, one to a line")
 
     def test_healthy_and_ready(self):
         daemon = self.start()
@@ -87,6 +89,8 @@ class Admin(WeirTest):
             answer = daemon.admin(path, host="evil.example")
             self.assertIn(answer.status, (403, 421), path)
             self.assertNotIn("weir_", answer.text)
+        for host in ("[::1]evil.example", "localhost:evil"):
+            self.assertEqual(daemon.admin("/metrics", host=host).status, 403, host)
         self.assertEqual(daemon.admin("/metrics", host="localhost").status, 200)
         self.assertEqual(daemon.admin("/metrics", headers={"Origin": "http://evil.example"}).status, 403)
 

@@ -2,6 +2,7 @@
 import json
 import os
 import tempfile
+import threading
 
 from harness import WeirTest, run_command
 
@@ -25,7 +26,7 @@ class CommandLine(WeirTest):
     def test_help_of_every_command(self):
         code, out, _ = run_command("--help")
         self.assertEqual(code, 0)
-        for command in ("run", "check", "schema", "demo-backend", "version"):
+        for command in ("run", "check", "schema", "demo-backend", "version", "help"):
             self.assertIn(f"\n  {command} ", out)
             code, out_of_it, _ = run_command(command, "--help")
             self.assertEqual(code, 0)
@@ -34,6 +35,20 @@ class CommandLine(WeirTest):
     def test_version(self):
         self.assertRegex(run_command("version")[1], r"^weir \d+\.\d+\.\d+\n$")
         self.assertEqual(run_command("--version")[1], run_command("version")[1])
+
+    def test_help_as_a_command(self):
+        self.assertEqual(run_command("help"), run_command("--help"))
+        self.assertEqual(run_command("help", "run"), run_command("run", "--help"))
+        code, out, err = run_command("help", "rum")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn('did you mean "run"', err)
+        self.assertNotIn("Every day", run_command("version", "--help")[1])
+
+    def test_unknown_options(self):
+        for option in ("-v", "--verison", "--config=weir.yaml"):
+            code, out, err = run_command(option)
+            self.assertEqual((code, out, len(err.splitlines())), (2, "", 1), err)
+            self.assertIn(f"there is no option {option}; ", err)
 
     def test_nothing_at_all_shows_the_help_and_is_an_error(self):
         code, out, err = run_command()
@@ -70,6 +85,33 @@ class CommandLine(WeirTest):
     def test_check_of_a_file_that_is_not_there(self):
         code, out, err = run_command("check", "/nonexistent/weir.yaml")
         self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
+        self.assertEqual(err, "weir: /nonexistent/weir.yaml: can't be read: No such file or directory\n")
+        self.assertEqual(run_command("run", "/nonexistent/weir.yaml"), (1, "", err))
+
+    def test_run_reports_what_check_reports(self):
+        path = self.file(GOOD.replace("127.0.0.1:1\"", "nowhere\"") + "nonsense: 1\n")
+        self.assertEqual(run_command("run", path), run_command("check", path))
+        self.assertRegex(run_command("check", path)[2], r": 2 errors; nothing was started or changed\n$")
+
+    def test_warnings_say_so_behind_their_place(self):
+        path = self.file(GOOD.replace("pools: { app", "pools: { idle: { backends: { a: \"http://127.0.0.1:3\" } }, app"))
+        code, out, err = run_command("check", path)
+        self.assertEqual(code, 0)
+        self.assertEqual(err, f"{path}:2:10: warning: no route leads to pool idle; remove it, or write a route\n")
+        self.assertTrue(out.endswith("; 1 warning\n"), out)
+
+    def test_only_check_reads_from_a_pipe(self):
+        path = self.file(GOOD)
+        pipe = os.path.join(os.path.dirname(path), "pipe")
+        os.mkfifo(pipe)
+        code, out, err = run_command("run", pipe)
+        self.assertEqual((code, out, err), (1, "", f"weir: {pipe}: can't be read: it is not an ordinary file\n"))
+        writer = threading.Thread(target=lambda: open(pipe, "w").write(GOOD), daemon=True)
+        writer.start()
+        code, out, _ = run_command("check", pipe)
+        self.assertEqual(code, 0)
+        self.assertIn("ok: 1 listener", out)
+        writer.join(10)
 
     def test_schema_is_json(self):
         code, out, _ = run_command("schema")

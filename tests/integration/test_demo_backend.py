@@ -60,7 +60,7 @@ class DemoBackend(WeirTest):
         self.assertEqual((head.header("Content-Length"), head.body), ("300000", b""))
         body = os.urandom(200000)
         self.assertEqual(demo.post("/echo", body).body, body)
-        events = demo.get("/stream?n=3&ms=1").text
+        events = demo.get("/stream?n=3&every=1ms").text
         self.assertEqual(events.count("data: "), 3)
 
     def test_fails_and_recovers_when_told(self):
@@ -75,6 +75,16 @@ class DemoBackend(WeirTest):
         demo.post("/-/fail?only=requests")
         self.assertEqual((demo.get().status, demo.get("/healthz").status), (503, 200))
         self.assertEqual(demo.post("/-/nonsense").status, 400)
+
+    def test_times_have_units_and_unknown_parameters_are_refused(self):
+        demo = self.demo()
+        for order in ("/-/slow?by=300", "/-/slow", "/-/slow?ms=300", "/-/die?for=3", "/-/die?after=3s", "/-/fail?status=abc", "/-/fail?only=some", "/-/ok?x"):
+            answer = demo.post(order)
+            self.assertEqual((answer.status, len(answer.text.splitlines())), (400, 1), order)
+        self.assertIn("it has: by", demo.post("/-/slow?ms=300").text)
+        for target in ("/slow?ms=1", "/slow?by=1", "/stream?ms=1&n=1", "/stream?every=1&n=1"):
+            self.assertEqual(demo.get(target).status, 400, target)
+        self.assertEqual([demo.get(t).status for t in ("/", "/slow?by=1ms", "/slow?by=0", "/?any=thing")], [200] * 4)
 
     def test_dies_with_its_connections_and_comes_back(self):
         demo = self.demo()
@@ -106,6 +116,7 @@ class DemoBackend(WeirTest):
         self.assertIn(demo.address, err)
 
     def test_wrong_usage(self):
-        for arguments in (["--delay", "5x"], ["--fail", "101%"], ["--bindd", "x"], ["--name", "a", "--name", "b"]):
+        for arguments in (["--delay", "5x"], ["--delay", "200"], ["--fail", "101%"], ["--fail", "20"], ["--bindd", "x"], ["--name", "a", "--name", "b"]):
             code, _, err = run_command("demo-backend", *arguments)
             self.assertEqual((code, len(err.splitlines())), (2, 1), err)
+        self.assertIn("2 names for 1 address;", run_command("demo-backend", "--bind", "127.0.0.1:0", "--name", "a", "--name", "b")[2])

@@ -42,6 +42,22 @@ class Reload(WeirTest):
         self.assert_no_errors(kept.errors + fresh.errors)
         self.assertGreater(kept.done, 300)
 
+    def test_a_file_that_is_gone_or_a_pipe_changes_nothing_and_blocks_nothing(self):
+        origin = self.origin(lambda m, c: response(200, b"ok"))
+        daemon = self.weir(config([origin]))
+        os.unlink(daemon.path)
+        self.assertIn("the file can't be read, the old configuration keeps running", self.failed_reload(daemon))
+        os.mkfifo(daemon.path)
+        self.assertIn("can't be read", self.failed_reload(daemon))
+        self.assertIn("it is not an ordinary file", daemon.wait_event("config_error", since=self.before).fields["at"])
+        self.assertEqual((daemon.get("/").text, daemon.admin("/-/healthy").status), ("ok", 200))
+        os.unlink(daemon.path)
+
+    def failed_reload(self, daemon):
+        self.before = daemon.marker()
+        os.kill(daemon.pid, signal.SIGHUP)
+        return daemon.wait_event("reload_failed", since=self.before).fields["reason"]
+
     def test_requests_in_flight_end_under_the_old_one(self):
         go = threading.Event()
         old = self.origin(lambda m, c: (go.wait(30), response(200, b"old"))[1])

@@ -93,6 +93,10 @@ class Changing(WeirTest):
             with self.subTest(sent=sent):
                 daemon.get(sent)
                 self.assertEqual(self.origin_.requests[-1].target, seen)
+        daemon = self.start(match={"path": "/api*"}, rewrite={"prefix": ["/api", "/v2"]})
+        for sent, seen in (("/api/a", "/v2/a"), ("/apis/a", "/apis/a")):
+            daemon.get(sent)
+            self.assertEqual(self.origin_.requests[-1].target, seen)
         daemon = self.start(match={"path": "/old/*"}, rewrite={"prefix": ["/old", "/new/place"]})
         daemon.get("/old/a?b")
         self.assertEqual(self.origin_.requests[-1].target, "/new/place/a?b")
@@ -108,6 +112,35 @@ class Changing(WeirTest):
         answer = daemon.get("/")
         self.assertEqual((answer.all("x-origin"), answer.all("x-twice"), answer.has("server")), (["2"], ["a", "b", "c"], False))
         self.assertEqual(answer.header("strict-transport-security"), "max-age=1")
+
+    def test_rules_hold_for_what_weir_writes_itself(self):
+        daemon = self.start(request_headers={"set": {"X-Forwarded-For": "mine", "Via": "1.1 other"}, "remove": ["X-Real-IP", "X-Request-Id", "X-Forwarded-Port"]})
+        daemon.get("/", [("X-Real-IP", "6.6.6.6")])
+        seen = self.origin_.requests[0]
+        self.assertEqual((seen.all("x-forwarded-for"), seen.all("via")), (["mine"], ["1.1 other"]))
+        self.assertEqual([n for n in ("x-real-ip", "x-request-id", "x-forwarded-port") if seen.has(n)], [])
+        self.assertTrue(seen.has("x-forwarded-host"))
+
+    def test_names_are_sent_as_they_are_written(self):
+        daemon = self.start(request_headers={"set": {"X-CamelCase": "1"}}, response_headers={"set": {"X-ShoutY": "1"}})
+        answer = daemon.get("/")
+        self.assertIn("X-CamelCase", [name for name, _ in self.origin_.requests[0].fields])
+        self.assertIn("X-ShoutY", [name for name, _ in answer.fields])
+
+    def test_response_headers_on_our_own_answers(self):
+        origin = self.origin(start=False)
+        rules = {"set": {"Content-Type": "text/css", "Cache-Control": "private"}, "add": {"X-Own": "1"}, "remove": ["Date", "X-Request-Id"]}
+        daemon = self.weir(config([origin], pool={"retry": False}, routes=[
+            {"match": {"path": "/fixed"}, "respond": {"body": "a {}"}, "response_headers": rules},
+            {"match": {"path": "/away"}, "redirect": {"path": "/"}, "response_headers": {"remove": "Location"}},
+            {"pool": "app", "response_headers": rules}]))
+        for target, status in (("/fixed", 200), ("/dead", 502)):
+            answer = daemon.get(target)
+            self.assertEqual(answer.status, status)
+            self.assertEqual([answer.all(n) for n in ("content-type", "cache-control", "x-own", "date", "x-request-id")],
+                             [["text/css"], ["private"], ["1"], [], []], target)
+            self.assertEqual(answer.header("content-length"), str(len(answer.body)))
+        self.assertFalse(daemon.get("/away").has("location"))
 
     def test_respond(self):
         origin = self.origin(echo)
@@ -130,8 +163,11 @@ class Changing(WeirTest):
             {"match": {"path": "/moved"}, "redirect": {"status": 308, "host": "new.example", "path": "/place"}}, {"pool": "app"}]))
         answer = daemon.get("/secure/a%20b?x=%41", host="shop.example")
         self.assertEqual((answer.status, answer.header("location")), (301, "https://shop.example/secure/a%20b?x=%41"))
-        answer = daemon.get("/moved")
-        self.assertEqual((answer.status, answer.header("location")), (308, "http://new.example/place"))
+        answer = daemon.get("/secure/", host="shop.example:8080")
+        self.assertEqual(answer.header("location"), "https://shop.example/secure/", "the port belongs to the old scheme")
+        for query in ("", "?a=1&b=%20"):
+            answer = daemon.get("/moved" + query)
+            self.assertEqual((answer.status, answer.header("location")), (308, "http://new.example/place" + query))
         self.assertEqual(origin.count(), 0)
 
     def test_time_outs_of_the_route(self):

@@ -221,6 +221,7 @@ class Descriptors(WeirTest):
         daemon = self.weir(config([origin], workers=2, limits={"connections": 5000}), nofile=400)
         # UBSan's check of vptrs opens a pipe; where none can be opened it reports every object.
         daemon.ignored_report = "does not point to an object of type"
+        daemon.wait_event("descriptors_short")
         clients = []
         for _ in range(600):
             try:

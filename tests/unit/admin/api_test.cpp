@@ -98,6 +98,10 @@ TEST_CASE("Host and Origin", "[admin]") {
       {"localhost.evil.example", "", false},
       {"127.0.0.1.evil.example", "", false},
       {"[::1", "", false},
+      {"[::1]evil", "", false},
+      {"[::1].evil.example:80", "", false},
+      {"localhost:evil", "", false},
+      {"127.0.0.1:80.evil.example", "", false},
       {"[evil.example]", "", false},
       {":9901", "", false},
       {"localhost:9901", "http://localhost:9901", true},
@@ -144,7 +148,7 @@ TEST_CASE("pools as JSON", "[admin]") {
   REQUIRE(pool.at("backends").as_array().size() == 2);
   CHECK(pool.at("backends").at(0) ==
         json::parse(R"({"name":"a","address":"127.0.0.1:9001","status":"down","reason":"connect \"refused\"",
-      "since":"2026-01-31T12:00:00.123Z","weight":2,"effective_weight":1.0,"backup":false,"zone":"","inflight":3,"connections":5,
+      "since":"2026-01-31T12:00:00.123Z","weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
       "requests":8,"failures":2,"latency_ms":{"p50":1.75,"p99":2.485},"ejections":1,"checks_ok":0,"checks_failed":0})"));
   const auto& b = pool.at("backends").at(1);
   CHECK(b.at("status") == "unknown");

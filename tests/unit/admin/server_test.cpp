@@ -114,7 +114,7 @@ TEST_CASE("it answers over a socket, with the protective fields", "[admin][net]"
   CHECK(has(metrics, "\nweir_build_info{"));
   const auto index = get(running.address, "/");
   CHECK(has(index, "Content-Security-Policy: default-src 'none'; "));
-  CHECK(has(get(running.address, "/api/v1/pools"), "\"name\":\"search\""));
+  CHECK(has(get(running.address, "/api/v1/pools"), "\"name\": \"search\""));
   CHECK(get(running.address, "/-/ready").starts_with("HTTP/1.1 503 "));
   CHECK(get(running.address, "/nothing").starts_with("HTTP/1.1 404 Not Found\r\n"));
 }

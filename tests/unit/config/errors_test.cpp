@@ -83,7 +83,7 @@ TEST_CASE("values of the wrong kind") {
       {"workers: 2", "workers: @@[2]", "workers: a list stands where a single value is needed"},
       {"workers: 2", "workers: @@{ a: 2 }", "workers: a map stands where a single value is needed"},
       {"limits: { header_count: 100, memory: 1GiB }", "limits: @@5",
-       "limits: a single value stands where keys are needed"},
+       "limits: a single value stands where keys are needed; write a map; its keys are: connections, memory, "},
       {"[10.0.0.0/8]", "@@10.0.0.0/8", "a list is needed here; write it in brackets"},
       {"expose: false", "expose: @@yes", "http.expose: yes is neither true nor false; write true or false"},
       {"expose: false", "expose: @@\"true\"", "write true without quotes"},
@@ -97,19 +97,37 @@ TEST_CASE("values of the wrong kind") {
       {"workers: 2", "workers: @@0", "0 is out of range"},
       {"workers: 2", "workers: @@99999999999999999999", "is too large"},
       {"header_count: 100", "header_count: @@300", "limits.header_count: 300 is out of range; write 8 to 256"},
-      {"memory: 1GiB", "memory: @@1GB", "1GB has an unknown unit; write a size like 512B, 32KiB"},
+      {"memory: 1GiB", "memory: @@1GB", "1GB has an unknown unit; write 1GiB"},
       {"memory: 1GiB", "memory: @@1073741824", "1073741824 has no unit"},
       {"memory: 1GiB", "memory: @@1MiB", "1MiB is out of range; write 16MiB to 64TiB"},
       {"memory: 1GiB", "memory: @@9007199254740993TiB", "is too large"},
       {"drain_timeout: 30s", "drain_timeout: @@30", "30 has no unit; write 30s or 30ms"},
-      {"drain_timeout: 30s", "drain_timeout: @@30 s", "has an unknown unit"},
-      {"drain_timeout: 30s", "drain_timeout: @@30sec",
-       "30sec has an unknown unit; write a duration like 500ms, 2s, 5m, 1h"},
-      {"drain_timeout: 30s", "drain_timeout: @@1.5s", "1.5s is not a whole number; write a smaller unit"},
+      {"memory: 1GiB", "memory: @@10M", "10M has an unknown unit; write 10MiB"},
+      {"memory: 1GiB", "memory: @@64k", "64k has an unknown unit; write 64KiB"},
+      {"memory: 1GiB", "memory: @@512MB", "512MB has an unknown unit; write 512MiB"},
+      {"memory: 1GiB", "memory: @@512mb", "512mb has an unknown unit; write 512MiB"},
+      {"memory: 1GiB", "memory: @@1x", "1x has an unknown unit; write a size like 512B, 32KiB"},
+      {"memory: 1GiB", "memory: @@1.5GiB", "1.5GiB is not a whole number; write 1536MiB"},
+      {"memory: 1GiB", "body_min_rate: @@1k", "1k has an unknown unit; write 1KiB/s"},
+      {"drain_timeout: 30s", "drain_timeout: @@30 s", "30 s has an unknown unit; write 30s"},
+      {"drain_timeout: 30s", "drain_timeout: @@30sec", "30sec has an unknown unit; write 30s"},
+      {"drain_timeout: 30s", "drain_timeout: @@5min", "5min has an unknown unit; write 5m"},
+      {"drain_timeout: 30s", "drain_timeout: @@30x",
+       "30x has an unknown unit; write a duration like 500ms, 2s, 5m, 1h"},
+      {"drain_timeout: 30s", "drain_timeout: @@1.5s", "1.5s is not a whole number; write 1500ms"},
+      {"drain_timeout: 30s", "drain_timeout: @@1.5", "1.5 is not a whole number; write a smaller unit"},
       {"drain_timeout: 30s", "drain_timeout: @@off", "off is not a number with a unit"},
       {"drain_timeout: 30s", "drain_timeout: @@2d", "2d is out of range; write 0s to 1d"},
       {"header: 10s", "header: @@0s", "listener web: timeout.header: 0s is out of range; write 100ms to 10m"},
-      {"bound: 150%", "bound: @@1.5", "pool app: balance.bound: 1.5 is not a whole number"},
+      {"bound: 150%", "bound: @@1.5", "pool app: balance.bound: 1.5 is not a whole number; write 150%"},
+      {"after: 5", "at_most: @@0.5", "eject.at_most: 0.5 is not a whole number; write 50%"},
+      {"after: 5", "at_most: @@0.5%", "eject.at_most: 0.5% is not a whole number; write 0% to 100%"},
+      {"weight: 1 }", "weight: @@1.5 }", "weight: 1.5 is not a whole number; write 0 to 1000"},
+      {"    host: keep\n", "    timeout: @@30s\n",
+       "pool app: timeout: a single value stands where keys are needed; write { response: 30s }"},
+      {"timeout: { total: 10s }", "timeout: @@10s",
+       "a single value stands where keys are needed; write { total: 30s }"},
+      {"timeout: { header: 10s }", "timeout: @@10s", "write { header: 10s }"},
       {"bound: 150%", "bound: @@150", "150 has no unit; write 150%"},
       {"bound: 150%", "bound: @@90%", "90% is out of range; write 100% to 1000%"},
       {"access: stdout", "access: @@logs/x", "write stdout, off, or an absolute path"},
@@ -140,6 +158,8 @@ TEST_CASE("addresses") {
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://127.0.0.1:9002/x\"",
        "a path can't stand in a backend's URL; use `rewrite: { prefix: [/, /x] }` in the route"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@127.0.0.1:9002", "the scheme is missing; write http://127.0.0.1:9002"},
+      {"b: \"http://127.0.0.1:9002\"", "b: @@9002", "9002 is no address; write http://127.0.0.1:9002"},
+      {"b: \"http://127.0.0.1:9002\"", "b: @@\":9002\"", ":9002 is no address; write http://127.0.0.1:9002"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"tcp://127.0.0.1:9002\"", "this scheme is not known"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://127.0.0.1:99999\"", "\"99999\" is no port"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://127.0.0.1:0\"", "\"0\" is no port"},
@@ -162,6 +182,10 @@ TEST_CASE("pools") {
       {"consistent_hash: session", "consistent_hash: @@sesion",
        "there is no key \"sesion\"; did you mean \"session\"?"},
       {"consistent_hash: session", "consistent_hash: @@tenant", "name it under `keys:`"},
+      {"consistent_hash: session", "consistent_hash: { @@cooky: A }",
+       "unknown key \"cooky\"; did you mean \"cookie\"?"},
+      {"consistent_hash: session", "consistent_hash: { cookie: @@\"S ID\" }", "can't be the name of a cookie"},
+      {"consistent_hash: session", "consistent_hash: @@[session]", "a list stands where keys are needed"},
       {"balance: { consistent_hash: session, bound: 150% }", "balance: @@least_conections",
        "there is no algorithm \"least_conections\"; did you mean \"least_connections\"?"},
       {"balance: { consistent_hash: session, bound: 150% }", "balance: @@magic",
@@ -192,6 +216,9 @@ TEST_CASE("pools") {
        "there is no type; write path: /healthz for HTTP checks, or type: tcp"},
       {"health: { path: /healthz, interval: 2s, expect: { status: 200-299 } }", "health: @@true",
        "true does not say how to check"},
+      {"health: { path: /healthz, interval: 2s, expect: { status: 200-299 } }", "health: @@/healthz",
+       "health: keys are needed here; write { path: /healthz }"},
+      {"health: { path: /healthz, interval: 2s, expect: { status: 200-299 } }", "health: @@tcp", "write { type: tcp }"},
       {"health: { path: /healthz, interval: 2s, expect: { status: 200-299 } }", "health: @@off",
        "off is neither true nor false"},
       {"eject: { after: 5, for: 30s, max: 5m }", "eject: @@{ for: 10m, max: 5m }", "max is shorter than for"},
@@ -221,6 +248,9 @@ TEST_CASE("routes") {
       {"host: a.example.com", "host: @@bücher.example", "punycode"},
       {"path: \"/a/*\"", "path: @@a", "does not begin with /; write /a"},
       {"path: \"/a/*\"", "path: @@\"*\"", "write /* for every path"},
+      {"path: \"/a/*\"", "path: @@\"~ ^/a\"",
+       "regular expressions are not supported; write a prefix like /a/*, or {name} for one segment"},
+      {"path: \"/a/*\"", "path: @@\"/[a-z]*\"", "regular expressions are not supported"},
       {"path: \"/a/*\"", "path: @@\"/a*/b\"", "a * can only stand at the end of a path"},
       {"path: \"/a/*\"", "path: @@\"/a/{}\"", "needs a name of letters, digits and _"},
       {"path: \"/a/*\"", "path: @@\"/a/{x}y\"", "must be a whole segment"},
@@ -241,9 +271,10 @@ TEST_CASE("routes") {
       {"header: { X-A: \"1\" }", "header: { @@\"X A\": \"1\" }", "can't be the name of a header"},
       {"header: { X-A: \"1\" }", "header: { X-A: \"1\", @@x-a: \"2\" }", "x-a is here twice in different spellings"},
       {"header: { X-A: \"1\" }", "header: { X-A: @@[\"1\"] }", "a list stands where a single value is needed"},
+      {"set: { X-B: \"1\" }", "set: { X-B: \"1\", @@x-b: \"2\" }", "x-b is here twice in different spellings"},
       {"set: { X-B: \"1\" }", "set: { @@Host: x }", "write `host: NAME` in the pool"},
-      {"set: { X-B: \"1\" }", "set: { @@Connection: close }", "connection belongs to one connection"},
-      {"set: { X-B: \"1\" }", "remove: [@@Transfer-Encoding]", "transfer-encoding belongs to one connection"},
+      {"set: { X-B: \"1\" }", "set: { @@Connection: close }", "Connection belongs to one connection"},
+      {"set: { X-B: \"1\" }", "remove: [@@Transfer-Encoding]", "Transfer-Encoding belongs to one connection"},
       {"set: { X-B: \"1\" }", "set: { X-B: @@\"a\\r\\nb: c\" }", "can't hold a line break"},
       {"set: { X-B: \"1\" }", "set: { X-B: @@\"a\\0b\" }", "control character"},
       {"prefix: [/a, /]", "prefix: @@/a", "write [/api, /]"},
@@ -319,6 +350,19 @@ weir.yaml:6:31: listener web: tls is not supported yet; leave it out
 )");
 }
 
+TEST_CASE("a forgotten quote is named, though YAML stumbles later") {
+  check_error(
+      "listeners:\n  web: { bind: \":8080 }   # it's\npools:\n  app: { backends: { a: \"@@http://127.0.0.1:9001\" } "
+      "}\n",
+      "or is it the quote in line 2, column 16 that is never closed?");
+  check_error("listeners:\n  web: { bind: @@\":8080 }\n", "a quote is opened and never closed; close it");
+}
+
+TEST_CASE("routes as a map") {
+  check_error(replaced(kMinimal, "[ { pool: app } ]", "@@{ pool: app }"),
+              "routes: a list is needed here, for routes have an order; write [ { pool: app } ]");
+}
+
 TEST_CASE("names of routes are not used twice") {
   check_error(
       replaced(kMinimal, "{ pool: app } ]", "{ name: a, match: { path: /x }, pool: app }, { name: @@a, pool: app } ]"),
@@ -342,6 +386,17 @@ TEST_CASE("warnings leave the configuration usable") {
             .find("route 1: timeout.per_try (2000 ms)") != std::string::npos);
   CHECK(warnings(replaced(kMinimal, "{ backends", "{ health: { path: /, interval: 1s, timeout: 2s }, backends"))
             .find("longer than the interval") != std::string::npos);
+  const auto loop = [&](const std::string& bind, const std::string& backend) {
+    return warnings(replaced(replaced(kMinimal, "\":8080\"", bind), "\"http://127.0.0.1:9001\"", backend));
+  };
+  CHECK(loop("\":8080\"", "\"http://127.0.0.1:8080\"") ==
+        "weir.yaml:2:33: pool app: backend a: 127.0.0.1:8080 is where listener web listens, so that requests would go "
+        "round in circles; write another address or port\n");
+  CHECK_FALSE(loop("\"10.0.0.1:80\"", "\"http://10.0.0.1\"").empty());
+  CHECK_FALSE(loop("\"unix:/a\"", "\"unix:/a\"").empty());
+  CHECK(loop("\":8080\"", "\"http://10.0.0.1:8080\"").empty());
+  CHECK(loop("\"10.0.0.2:8080\"", "\"http://127.0.0.1:8080\"").empty());
+  CHECK(loop("\"unix:/a\"", "\"unix:/b\"").empty());
   CHECK(warnings(replaced(kBase, "prefix: [/a, /]", "prefix: [/b, /]"))
             .find("no path that matches /a/* begins with /b") != std::string::npos);
   CHECK(warnings(replaced(kBase, "    respond:", "    timeout: { total: 1s }\n    respond:"))

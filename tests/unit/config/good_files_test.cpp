@@ -59,6 +59,28 @@ void check_covered(const SectionDoc& section, const std::vector<const Node*>& ma
 
 }  // namespace
 
+TEST_CASE("consistent_hash takes a key made on the spot") {
+  const auto key = [](const std::string& written) {
+    return good(replaced(kMinimal, "{ backends", "{ balance: { consistent_hash: " + written + " }, backends"))
+        .pools[0]
+        .balance.key.value();
+  };
+  CHECK(key("{ cookie: SID }") == KeySpec{KeySpec::Kind::cookie, "SID", {}});
+  CHECK(key("{ path: \"/t/{}\" }") == KeySpec{KeySpec::Kind::path_template, "/t/{}", {}});
+  CHECK(key("{ first_of: [{ header: X-Tenant }, client] }").first_of.size() == 2);
+  CHECK(key("client") == KeySpec{KeySpec::Kind::client, {}, {}});
+}
+
+TEST_CASE("headers are set as they are written") {
+  const Config config = good(
+      replaced(kMinimal, "{ pool: app }",
+               "{ pool: app, request_headers: { set: { X-My-Header: a }, add: { DNT: b }, remove: [X-Powered-By] } }"));
+  const HeaderRules& rules = config.routes[0].request_headers;
+  CHECK(rules.set[0].first == "X-My-Header");
+  CHECK(rules.add[0].first == "DNT");
+  CHECK(rules.remove[0] == "X-Powered-By");
+}
+
 TEST_CASE("the smallest file loads with all defaults") {
   const LoadResult result = load_text(kMinimal);
   REQUIRE(result.config);
@@ -201,10 +223,10 @@ TEST_CASE("the full file: routes") {
   CHECK(api.match.headers[0] == std::pair<std::string, std::string>("x-beta", "1"));
   CHECK(api.match.query[0] == std::pair<std::string, std::string>("v", "2"));
   CHECK(api.rewrite_prefix == std::pair<std::string, std::string>("/api", "/"));
-  CHECK(api.request_headers.set[0].first == "x-from");
+  CHECK(api.request_headers.set[0].first == "X-From");
   CHECK(api.request_headers.add[0].second == "1");
-  CHECK(api.request_headers.remove == std::vector<std::string>{"x-secret"});
-  CHECK(api.response_headers.remove == std::vector<std::string>{"server"});
+  CHECK(api.request_headers.remove == std::vector<std::string>{"X-Secret"});
+  CHECK(api.response_headers.remove == std::vector<std::string>{"Server"});
   CHECK(api.timeout.total == 10s);
   CHECK(config.routes[1].redirect->status == 301);
   CHECK(config.routes[1].redirect->path == "/new?from=old");

@@ -98,11 +98,7 @@ inline std::string replaced(std::string text, const std::string& from, const std
   return text.replace(at, from.size(), to);
 }
 
-/// The repository's folder, from this file's own path.
-inline std::string source_folder() {
-  const std::string path = __FILE__;
-  const std::string tail = "tests/unit/config/support.hpp";
-  return path.substr(0, path.size() - tail.size());
-}
+/// The repository's folder, from the build: __FILE__ is a relative path under ccache's base_dir.
+inline std::string source_folder() { return WEIR_SOURCE_DIR "/"; }
 
 }  // namespace weir::config::test

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/catch.hpp"
 
@@ -91,6 +92,9 @@ TEST_CASE("rewrite.prefix") {
   CHECK(path("/api", "/v2/", "/api/x") == "/v2/x");
   CHECK(path("/api", "/v2", "/other") == "/other");
   CHECK(path("/api", "/", "//api/x", "/api/x") == "/x");
+  CHECK(path("/api", "/v2", "/apis/x") == "/apis/x");
+  CHECK(path("/api", "/", "/api;v=1/x", "/api/x") == "/x");
+  CHECK(path("/", "/base", "/x") == "/base/x");
 }
 
 TEST_CASE("header rules remove, set and add") {
@@ -104,6 +108,51 @@ TEST_CASE("header rules remove, set and add") {
   CHECK(head.find("X-Env: prod\r\n") != std::string::npos);
   CHECK(head.find("X-Tag: a\r\n") != std::string::npos);
   CHECK(head.find("X-Tag: b\r\n") != std::string::npos);
+}
+
+TEST_CASE("header rules stand in place of the fields that we write") {
+  const std::string asked =
+      "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 6.6.6.6\r\nVia: 1.1 old\r\nX-Request-Id: theirs\r\n\r\n";
+  const std::vector<std::string> ours{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port",
+                                      "X-Real-IP",       "X-Request-Id",      "Forwarded",        "Via"};
+  for (const bool trusted : {false, true})
+    for (const auto& name : ours) {
+      Written set, removed;
+      set.context.trusted = removed.context.trusted = trusted;
+      set.context.forwarded = removed.context.forwarded = true;
+      set.route.request_headers.set = {{name, "mine"}};
+      removed.route.request_headers.remove = {name};
+      INFO(name << (trusted ? ", trusted" : ""));
+      const auto head = set.request(asked);
+      const size_t first = head.find("\r\n" + name + ": ");
+      REQUIRE(first != std::string::npos);
+      CHECK(head.substr(first).starts_with("\r\n" + name + ": mine\r\n"));
+      CHECK(head.find("\r\n" + name + ": ", first + 1) == std::string::npos);
+      CHECK(removed.request(asked).find("\r\n" + name + ": ") == std::string::npos);
+    }
+}
+
+TEST_CASE("response rules on the Date that we add") {
+  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+  config::Route route;
+  ResponseContext context;
+  context.date = "today";
+  context.route = &route;
+  route.response_headers.set = {{"date", "never"}};
+  CHECK(response(answer, context) == "HTTP/1.1 200 OK\r\ndate: never\r\nContent-Length: 0\r\n\r\n");
+  route.response_headers.set.clear();
+  route.response_headers.remove = {"date"};
+  CHECK(response(answer, context) == "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+}
+
+TEST_CASE("response rules on the lines of our own answers") {
+  config::HeaderRules rules;
+  rules.set = {{"Content-Type", "text/css"}};
+  rules.add = {{"Cache-Control", "private"}};
+  rules.remove = {"date", "x-absent"};
+  CHECK(with_rules("Date: today\r\nCache-Control: no-store\r\nContent-Type: text/plain\r\n", rules) ==
+        "Cache-Control: no-store\r\nContent-Type: text/css\r\nCache-Control: private\r\n");
+  CHECK(with_rules("", rules) == "Content-Type: text/css\r\nCache-Control: private\r\n");
 }
 
 TEST_CASE("framing is written anew") {

@@ -1,0 +1,35 @@
+#include "lb/proxy/redirect.hpp"
+
+namespace weir::proxy {
+
+namespace {
+
+constexpr std::string_view kRequestScheme = "http";
+
+/// "example.com:8080" → "example.com", "[::1]:8080" → "[::1]".
+std::string_view without_port(std::string_view host) {
+  const size_t colon = host.rfind(':'), bracket = host.rfind(']');
+  const bool has_port = colon != host.npos && (bracket == host.npos || colon > bracket);
+  return has_port ? host.substr(0, colon) : host;
+}
+
+}  // namespace
+
+std::string redirect_location(const config::Redirect& redirect, std::string_view host, std::string_view path,
+                              std::optional<std::string_view> query) {
+  const std::string_view scheme = redirect.scheme.empty() ? kRequestScheme : std::string_view(redirect.scheme);
+  if (!redirect.host.empty())
+    host = redirect.host;
+  else if (scheme != kRequestScheme)
+    host = without_port(host);
+  if (!redirect.path.empty()) path = redirect.path;
+  const bool own_query = redirect.path.find('?') != std::string::npos;
+  if (own_query && path.ends_with('?')) path.remove_suffix(1);
+  std::string location;
+  location.reserve(scheme.size() + host.size() + path.size() + (query ? query->size() : 0) + 4);
+  location.append(scheme).append("://").append(host).append(path);
+  if (query && !own_query) location.append("?").append(*query);
+  return location;
+}
+
+}  // namespace weir::proxy
