@@ -57,7 +57,9 @@ class Daemon {
   static void announce(const ListenerKey& key, const Listening& listener);
   void start_admin();
   void open_access_log(const config::Config& config);
-  void reload();
+  admin::ReloadOutcome reload(bool dry_run);
+  static void log_reload(const admin::ReloadOutcome& outcome);
+  admin::Control control();
   const char* refusal(const config::Config& next) const;
   void watch_memory();
   void wait_for_signals();
@@ -166,6 +168,7 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
   inventory->routes.push_back(runtime->unrouted);
   inventory->max_series = next->max_series;
+  inventory->token = next->admin.token;
   inventory_ = inventory;
   for (size_t i = 0; i < workers_.size(); ++i) {
     auto mine = std::make_shared<std::vector<NewListener>>(std::move(added[i]));
@@ -187,12 +190,27 @@ void Daemon::announce(const ListenerKey& key, const Listening& listener) {
 }
 
 void Daemon::start_admin() {
-  if (!config_->admin.bind && !config_->admin.metrics) return;
+  const auto& wanted = config_->admin;
+  if (!wanted.bind && !wanted.metrics && wanted.socket.empty()) return;
   admin::Sources sources{process_, [this] { return inventory_; },
-                         [this] { return access_log_ ? access_log_->lost_lines() : 0; }};
+                         [this] { return access_log_ ? access_log_->lost_lines() : 0; }, control()};
   admin_ = std::make_unique<admin::Server>(control_, std::move(sources));
-  if (config_->admin.bind) admin_->listen(*config_->admin.bind, admin::Surface::everything);
-  if (config_->admin.metrics) admin_->listen(*config_->admin.metrics, admin::Surface::metrics_only);
+  if (wanted.bind) admin_->listen(*wanted.bind, admin::Surface::everything);
+  if (wanted.metrics) admin_->listen(*wanted.metrics, admin::Surface::metrics_only);
+  if (!wanted.socket.empty()) admin_->listen_on_socket(wanted.socket);
+}
+
+admin::Control Daemon::control() {
+  return {.reload = [this](bool dry_run) { return reload(dry_run); },
+          .order = [this](const auto& backend, BackendOrder order,
+                          const std::string& by) { return monitor_.order(backend, order, by); },
+          .facts =
+              [this] {
+                admin::Facts facts{file_, {}, shared_.connections.value.load()};
+                for (const auto& [key, listener] : listening_)
+                  facts.listeners.emplace_back(key.first, listener.address.to_string());
+                return facts;
+              }};
 }
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
@@ -223,36 +241,54 @@ const char* Daemon::refusal(const config::Config& next) const {
   const auto same = [](const std::optional<Endpoint>& a, const std::optional<Endpoint>& b) {
     return a.has_value() == b.has_value() && (!a || *a == *b);
   };
-  if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics))
+  if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics) ||
+      next.admin.socket != config_->admin.socket)
     return "admin: addresses can't change at a reload; restart weir for it, or set them back";
   return nullptr;
 }
 
-void Daemon::reload() {
-  const auto failed = [this](const std::string& reason) {
-    process_.reloads_failed.fetch_add(1);
-    log::error("reload_failed",
-               {{"reason", reason}, {"running", fmt::format("generation {}", process_.generation.load())}});
+admin::ReloadOutcome Daemon::reload(bool dry_run) {
+  using Kind = admin::ReloadOutcome::Kind;
+  admin::ReloadOutcome outcome;
+  const auto ended_as = [&](Kind kind, std::string reason) {
+    outcome.kind = kind;
+    outcome.reason = std::move(reason);
+    outcome.generation = process_.generation.load();
+    if (!dry_run) {
+      (kind == Kind::applied ? process_.reloads_ok : process_.reloads_failed).fetch_add(1);
+      log_reload(outcome);
+    }
+    return std::move(outcome);
   };
+  if (draining_) return ended_as(Kind::refused, "weir is ending");
   auto loaded = route::load_checked(file_);
-  for (const auto& warning : loaded.warnings) log::warn("config_warning", {{"at", warning.to_string()}});
-  for (const auto& error : loaded.errors) log::error("config_error", {{"at", error.to_string()}});
+  outcome.warnings = std::move(loaded.warnings);
+  outcome.errors = std::move(loaded.errors);
   if (!loaded.config)
-    return failed(fmt::format("{} error(s) in the configuration, the old one keeps running", loaded.errors.size()));
-  if (const char* reason = refusal(*loaded.config)) return failed(reason);
+    return ended_as(Kind::bad_configuration, fmt::format("{} error{} in the configuration, the old one keeps running",
+                                                         outcome.errors.size(), outcome.errors.size() == 1 ? "" : "s"));
+  outcome.changes = config::diff(*config_, *loaded.config);
+  if (const char* reason = refusal(*loaded.config)) return ended_as(Kind::refused, reason);
+  if (dry_run) return ended_as(Kind::would_apply, {});
   try {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
-    const auto changes = config::diff(*config_, *next);
     const auto old = config_;
     if (next->log.access != old->log.access || next->log.format != old->log.format) open_access_log(*next);
     apply(next, true);
-    for (const auto& change : changes) log::info("config_changed", {{"change", change}});
-    process_.reloads_ok.fetch_add(1);
-    log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},
-                           {"changes", std::to_string(changes.size())}});
+    return ended_as(Kind::applied, {});
   } catch (const std::exception& error) {
-    failed(error.what());
+    return ended_as(Kind::failed, error.what());
   }
+}
+
+void Daemon::log_reload(const admin::ReloadOutcome& outcome) {
+  const std::string generation = std::to_string(outcome.generation);
+  for (const auto& warning : outcome.warnings) log::warn("config_warning", {{"at", warning.to_string()}});
+  for (const auto& error : outcome.errors) log::error("config_error", {{"at", error.to_string()}});
+  if (outcome.kind != admin::ReloadOutcome::Kind::applied)
+    return log::error("reload_failed", {{"reason", outcome.reason}, {"running", "generation " + generation}});
+  for (const auto& change : outcome.changes) log::info("config_changed", {{"change", change}});
+  log::info("reloaded", {{"generation", generation}, {"changes", std::to_string(outcome.changes.size())}});
 }
 
 // ---- memory ----
@@ -289,7 +325,7 @@ void Daemon::wait_for_signals() {
 }
 
 void Daemon::on_signal(int signal) {
-  if (signal == SIGHUP) return draining_ ? void() : reload();
+  if (signal == SIGHUP) return draining_ ? void() : void(reload(false));
   if (signal == SIGUSR1) return access_log_ ? access_log_->reopen() : void();
   if (draining_) {
     log::warn("ending_now",

@@ -62,9 +62,10 @@ void remove_stale_socket(const Endpoint& where) {
     ::unlink(address->sun_path);
 }
 
-ListenerSockets open_unix(const Endpoint& where, size_t workers) {
+ListenerSockets open_unix(const Endpoint& where, size_t workers, unsigned mode) {
   remove_stale_socket(where);
   UniqueFd fd = new_socket(where);
+  if (mode) ::fchmod(fd.get(), mode);  // unix(7): bind() takes it over, so that nobody else gets in for a moment
   if (::bind(fd.get(), where.address(), where.length) != 0) fail(where, errno);
   if (::listen(fd.get(), kBacklog) != 0) fail(where, errno);
   ListenerSockets sockets{where, {}};
@@ -79,8 +80,8 @@ ListenerSockets open_unix(const Endpoint& where, size_t workers) {
 
 }  // namespace
 
-ListenerSockets open_listener(const Endpoint& where, size_t workers) {
-  if (where.is_unix()) return open_unix(where, workers);
+ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned unix_mode) {
+  if (where.is_unix()) return open_unix(where, workers, unix_mode);
   if (where.family() == AF_INET6 && where.host() == "::" && !has_ipv6())  // ":80" means every address that there is
     return open_listener(*Endpoint::parse("0.0.0.0:" + std::to_string(where.port())), workers);
   ListenerSockets sockets{where, {}};
