@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/suggest.hpp"
+#include "lb/cli_admin.hpp"
 #include "lb/cli_check.hpp"
 #include "lb/daemon.hpp"
 #include "lb/demo_backend.hpp"
@@ -27,18 +28,20 @@ constexpr const char* kFooter = R"(A first look, in two terminals:
       routes:    [ { pool: app } ]
 
 Every day:
-  weir check && systemctl reload weir    # look before you reload
-  kill -HUP PID                          # reload: a bad file changes nothing and says why
+  weir status                            # pools and backends, and how they are
+  weir reload                            # a bad file changes nothing and says why; kill -HUP PID does the same
+  weir drain POOL/BACKEND                # before you restart it; weir enable POOL/BACKEND after
   kill -TERM PID                         # finish what is in flight, then end
   kill -USR1 PID                         # open the access log again, after rotating it
 
-Exit codes: 0 well; 1 it could not start (port in use, no such file, no permission); 2 wrong usage or a bad configuration.
+Exit codes: 0 well; 1 it failed (port in use, no such file, no permission, no Weir listens); 2 wrong usage or a bad configuration.
 "weir COMMAND --help" says more about a command.)";
 
 struct Words {
   std::string file = kDefaultFile;
   std::string delay = "0ms", fail = "0%";
   weir::demo::Options demo;
+  weir::cli::AdminWords admin;
 };
 
 void add_file(CLI::App* command, Words& words) {
@@ -172,6 +175,7 @@ int dispatch(int argc, char** argv) {
   add_check(app, words);
   add_schema(app);
   add_demo_backend(app, words);
+  weir::cli::add_admin_commands(app, words.admin);
   app.add_subcommand("version", "Show the version");
   for (auto* command : app.get_subcommands({})) command->group("Commands");
   if (argc == 1) {
@@ -195,6 +199,7 @@ int dispatch(int argc, char** argv) {
   if (name == "check") return weir::cli::check(words.file);
   if (name == "schema") return weir::cli::schema();
   if (name == "demo-backend") return run_demo_backend(words);
+  if (const auto code = weir::cli::run_admin_command(name, words.admin)) return *code;
   return version();
 }
 
