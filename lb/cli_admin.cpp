@@ -72,12 +72,39 @@ Examples:
   weir reload --dry-run)");
 }
 
+void add_explain(CLI::App& app, AdminWords& words) {
+  auto* command = app.add_subcommand("explain", "Say what would become of a request: route, pool, backend, and why");
+  command->add_option("FILE METHOD URL", words.request, "the configuration, or --live instead of it; then the request")
+      ->type_name("")
+      ->required()
+      ->expected(-1);
+  command->add_flag("--live", words.live, "ask the running Weir, which knows who is up");
+  command->add_option("-H,--header", words.headers, "a field of the request; repeat it for more")
+      ->type_name("\"NAME: VALUE\"")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--client", words.client, "the address that it comes from (default 127.0.0.1)")
+      ->type_name("ADDRESS");
+  command->add_option("--listener", words.listener, "the listener that it comes in by (default: by the URL's port)")
+      ->type_name("NAME");
+  add_where(command, words);
+  command->add_flag("--json", words.json, "as JSON, for scripts");
+  command->footer(
+      R"(It is asked of the code that serves requests; nothing is sent to a backend. Exit code: 0 a backend, a redirect or a
+fixed response answers; 1 nobody does.
+
+Examples:
+  weir explain weir.yaml GET http://www.example.com/search?q=1
+  weir explain --live POST /cart -H "Host: shop.example.com" -H "Cookie: user=7")");
+}
+
 }  // namespace
 
 void add_admin_commands(CLI::App& app, AdminWords& words) {
   add_status(app, words);
   add_orders(app, words);
   add_reload(app, words);
+  add_explain(app, words);
 }
 
 std::optional<int> run_admin_command(std::string_view command, const AdminWords& words) {
@@ -85,6 +112,7 @@ std::optional<int> run_admin_command(std::string_view command, const AdminWords&
     if (command == "status") return status(words);
     if (command == "drain" || command == "disable" || command == "enable") return order(command, words);
     if (command == "reload") return reload(words);
+    if (command == "explain") return explain(words);
     return std::nullopt;
   } catch (const admin::ClientError& error) {
     std::fflush(stdout);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -26,6 +27,11 @@ struct AdminWords {
   std::string backend, timeout = "60s";  // drain, disable, enable
   bool no_wait = false;
   bool dry_run = false;  // reload
+  // explain
+  bool live = false;
+  std::vector<std::string> request;  // [FILE] METHOD URL
+  std::vector<std::string> headers;
+  std::string client, listener;
 };
 
 void add_admin_commands(CLI::App& app, AdminWords& words);
@@ -42,5 +48,6 @@ bool wants_colours();
 int status(const AdminWords& words);
 int order(std::string_view what, const AdminWords& words);
 int reload(const AdminWords& words);
+int explain(const AdminWords& words);
 
 }  // namespace weir::cli

@@ -81,6 +81,7 @@ class Daemon {
   proxy::Shared shared_;
   std::shared_ptr<AccessLog> access_log_;
   std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // workers may still write to them until they end
+  Rng rng_{random_seed()};                                   // of the control thread
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
@@ -210,7 +211,8 @@ admin::Control Daemon::control() {
                 for (const auto& [key, listener] : listening_)
                   facts.listeners.emplace_back(key.first, listener.address.to_string());
                 return facts;
-              }};
+              },
+          .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); }};
 }
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }

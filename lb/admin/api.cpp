@@ -109,7 +109,7 @@ std::string decoded(std::string_view text) {
       out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
       i += 2;
     } else {
-      out += text[i];
+      out += text[i] == '+' ? ' ' : text[i];  // as forms, curl and URLSearchParams write a blank
     }
   }
   return out;
@@ -117,14 +117,20 @@ std::string decoded(std::string_view text) {
 
 }  // namespace
 
-std::string query_value(std::string_view query, std::string_view name) {
+std::vector<std::string> query_values(std::string_view query, std::string_view name) {
+  std::vector<std::string> values;
   while (!query.empty()) {
     const std::string_view pair = query.substr(0, query.find('&'));
     const size_t equals = std::min(pair.find('='), pair.size());
-    if (pair.substr(0, equals) == name) return decoded(pair.substr(std::min(equals + 1, pair.size())));
+    if (pair.substr(0, equals) == name) values.push_back(decoded(pair.substr(std::min(equals + 1, pair.size()))));
     query.remove_prefix(std::min(pair.size() + 1, query.size()));
   }
-  return {};
+  return values;
+}
+
+std::string query_value(std::string_view query, std::string_view name) {
+  const auto values = query_values(query, name);
+  return values.empty() ? std::string() : values.front();
 }
 
 Reply problem(uint16_t status, std::string_view detail, std::string_view more) {
@@ -153,6 +159,27 @@ Reply Api::reload(std::string_view query) const {
                  : outcome.kind == Kind::refused         ? 409
                                                          : 500,
                  outcome.reason, reload_members(outcome));
+}
+
+Reply Api::explain(std::string_view query) const {
+  proxy::Question question;
+  question.url = query_value(query, "url");
+  if (question.url.empty()) return problem(400, "url is missing; write ?method=GET&url=http://HOST/PATH");
+  const auto set = [&](const char* name, std::string& value) {
+    if (auto given = query_value(query, name); !given.empty()) value = std::move(given);
+  };
+  set("method", question.method);
+  set("client", question.client);
+  set("listener", question.listener);
+  for (const auto& header : query_values(query, "header")) {
+    const size_t colon = header.find(':');
+    if (colon == std::string::npos || colon == 0)
+      return problem(400, fmt::format("header \"{}\" has no colon; write NAME: VALUE", header));
+    const size_t value = header.find_first_not_of(" \t", colon + 1);
+    question.headers.emplace_back(header.substr(0, colon), value == std::string::npos ? "" : header.substr(value));
+  }
+  const auto told = sources_.control.explain(question);
+  return told.question.empty() ? json_reply(explanation_json(told)) : problem(400, told.question);
 }
 
 Reply Api::backend(std::string_view pool, std::string_view name) const {
@@ -221,6 +248,8 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"POST", "/api/v1/pools/{}/backends/{}/enable", false, kOrder},
       Route{"POST", "/api/v1/reload", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
+      Route{"GET", "/api/v1/explain", false,
+            [](Api& api, const Request&, const Segments&, Text query) { return api.explain(query); }},
       Route{"GET", "/api/v1/causes", false,
             [](Api&, const Request&, const Segments&, Text) { return json_reply(causes_json()); }},
       Route{"GET", "/", false,

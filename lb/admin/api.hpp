@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lb/admin/access.hpp"
 #include "lb/admin/inventory.hpp"
@@ -42,6 +43,7 @@ class Api {
   struct Route;
   Reply ready() const;
   Reply reload(std::string_view query) const;
+  Reply explain(std::string_view query) const;
   Reply backend(std::string_view pool, std::string_view name) const;
   Reply order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const;
 
@@ -49,7 +51,9 @@ class Api {
   Exposition exposition_;
 };
 
-/// The value of a query's parameter, decoded; empty if it isn't there. Bad escapes stand for themselves.
+/// The values of a query's parameter, decoded. Bad escapes stand for themselves.
+std::vector<std::string> query_values(std::string_view query, std::string_view name);
+/// The first of them; empty if there is none.
 std::string query_value(std::string_view query, std::string_view name);
 
 }  // namespace weir::admin

@@ -17,6 +17,8 @@ std::string causes_json();
 std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts);
 /// What a reload changed, or would change.
 std::string reload_json(const ReloadOutcome& outcome);
+/// What would become of a request.
+std::string explanation_json(const proxy::Explanation& explanation);
 /// `"errors":[…],"warnings":[…]`, the members that a problem has when a reload changes nothing.
 std::string reload_members(const ReloadOutcome& outcome);
 

@@ -9,6 +9,7 @@
 
 #include "config/load.hpp"
 #include "lb/base/state.hpp"
+#include "lb/proxy/explain.hpp"
 
 namespace weir::admin {
 
@@ -35,10 +36,11 @@ struct Facts {
 };
 
 struct Control {
-  std::function<ReloadOutcome(bool dry_run)> reload;
+  std::function<ReloadOutcome(bool dry_run)> reload = {};
   /// False: it had that order already. `by`: who ordered it, for people.
-  std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order;
-  std::function<Facts()> facts;
+  std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
+  std::function<Facts()> facts = {};
+  std::function<proxy::Explanation(const proxy::Question&)> explain = {};
 };
 
 }  // namespace weir::admin

@@ -38,6 +38,10 @@ TEST_CASE("paths, methods and surfaces", "[admin]") {
       {"GET", "/api/v1/status", Surface::everything, 200, "application/json"},
       {"GET", "/api/v1/pools/app/backends/a", Surface::everything, 200, "application/json"},
       {"GET", "/api/v1/pools/app/backends/", Surface::everything, 404, "application/problem+json"},
+      {"GET", "/api/v1/explain?url=/ok", Surface::everything, 200, "application/json"},
+      {"GET", "/api/v1/explain?url=/ok&header=nonsense", Surface::everything, 400, "application/problem+json"},
+      {"GET", "/api/v1/explain?url=nonsense", Surface::everything, 400, "application/problem+json"},
+      {"GET", "/api/v1/explain", Surface::everything, 400, "application/problem+json"},
       {"POST", "/api/v1/reload", Surface::everything, 200, "application/json"},
       {"POST", "/api/v1/reload?dry_run=maybe", Surface::everything, 400, "application/problem+json"},
       {"POST", "/api/v1/reload", Surface::metrics_only, 404, "application/problem+json"},
@@ -231,8 +235,7 @@ TEST_CASE("orders for backends") {
     CHECK(reply.status == 404);
     return std::string(json::parse(reply.body).at("detail").as_string());
   };
-  CHECK(detail("ap/backends/a/drain") ==
-        "there is no pool \"ap\" (did you mean \"app\"?); the pools are: app, search");
+  CHECK(detail("ap/backends/a/drain") == "there is no pool \"ap\" (did you mean \"app\"?); the pools are: app, search");
   CHECK(detail("app/backends/zzz/drain") == "pool app has no backend \"zzz\"; its backends are: a, b");
   CHECK(detail("search/backends/s2/drain") ==
         "pool search has no backend \"s2\" (did you mean \"s1\"?); its backends are: s1");
@@ -269,12 +272,23 @@ TEST_CASE("reloads") {
   CHECK(reload().status == 500);
 }
 
+TEST_CASE("the fields of a question") {
+  Fixture f;
+  const auto reply =
+      Api(f.sources()).answer("GET", "/api/v1/explain?url=/ok&header=A:+1&header=B:", Surface::everything);
+  const auto told = json::parse(reply.body);
+  CHECK(told.at("detail") == "A=1;B=;");
+  CHECK(told.at("outcome") == "refused");
+  CHECK(told.at("chosen").is_null());
+}
+
 TEST_CASE("the values of a query") {
   CHECK(query_value("a=1&b=2%20x&c", "b") == "2 x");
   CHECK(query_value("a=1&b=%zz%4", "b") == "%zz%4");
   CHECK(query_value("a=1&b=2&c", "c") == "");
   CHECK(query_value("", "c") == "");
-  CHECK(query_value("a=%41", "a") == "A");
+  CHECK(query_value("a=%41+%2B", "a") == "A +");
+  CHECK(query_values("h=1&a=2&h=3", "h") == std::vector<std::string>{"1", "3"});
 }
 
 TEST_CASE("the process as JSON") {

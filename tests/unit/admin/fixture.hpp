@@ -56,6 +56,13 @@ struct Fixture {
              .facts =
                  [] {
                    return Facts{"/etc/weir/weir.yaml", {{"web", "0.0.0.0:80"}}, 7};
+                 },
+             .explain =
+                 [](const proxy::Question& question) {
+                   proxy::Explanation told;
+                   if (question.url != "/ok") told.question = "no URL";
+                   for (const auto& [name, value] : question.headers) told.detail += name + "=" + value + ";";
+                   return told;
                  }}};
   }
 
