@@ -98,6 +98,24 @@ Examples:
   weir explain --live POST /cart -H "Host: shop.example.com" -H "Cookie: user=7")");
 }
 
+void add_why(CLI::App& app, AdminWords& words) {
+  auto* command = app.add_subcommand("why", "Say what became of a recent request: each attempt, its cause, its times");
+  command
+      ->add_option("REQUEST-ID", words.id,
+                   "as the error page, the access log and X-Request-Id have it; the first "
+                   "characters will do; without it, the last ones are listed")
+      ->type_name("");
+  add_where(command, words);
+  command->add_flag("--json", words.json, "as JSON, for scripts");
+  command->footer(
+      R"(Weir remembers the last requests that failed or had to be tried again (512 a worker, and 128 that it refused before they
+reached a pool); of what was answered at the first try nothing is kept.
+
+Examples:
+  weir why
+  weir why 8f591bb328ffa96a04150a7ea0abbf07)");
+}
+
 }  // namespace
 
 void add_admin_commands(CLI::App& app, AdminWords& words) {
@@ -105,6 +123,7 @@ void add_admin_commands(CLI::App& app, AdminWords& words) {
   add_orders(app, words);
   add_reload(app, words);
   add_explain(app, words);
+  add_why(app, words);
 }
 
 std::optional<int> run_admin_command(std::string_view command, const AdminWords& words) {
@@ -113,6 +132,7 @@ std::optional<int> run_admin_command(std::string_view command, const AdminWords&
     if (command == "drain" || command == "disable" || command == "enable") return order(command, words);
     if (command == "reload") return reload(words);
     if (command == "explain") return explain(words);
+    if (command == "why") return why(words);
     return std::nullopt;
   } catch (const admin::ClientError& error) {
     std::fflush(stdout);
@@ -144,6 +164,16 @@ boost::json::value ask(admin::Client& client, std::string_view method, const std
   }
   if (error) throw admin::ClientError(fmt::format("{} is no admin API of Weir", client.target().shown()));
   return body;
+}
+
+std::string encoded(std::string_view plain) {
+  std::string out;
+  for (const char c : plain) {
+    const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                            c == '.' || c == '_' || c == '~';
+    out += unreserved ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
 }
 
 bool wants_colours() {

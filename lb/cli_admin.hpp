@@ -27,6 +27,7 @@ struct AdminWords {
   std::string backend, timeout = "60s";  // drain, disable, enable
   bool no_wait = false;
   bool dry_run = false;  // reload
+  std::string id;        // why
   // explain
   bool live = false;
   std::vector<std::string> request;  // [FILE] METHOD URL
@@ -49,5 +50,8 @@ int status(const AdminWords& words);
 int order(std::string_view what, const AdminWords& words);
 int reload(const AdminWords& words);
 int explain(const AdminWords& words);
+int why(const AdminWords& words);
+/// For a query: all but the unreserved bytes (RFC 3986 §2.3) escaped.
+std::string encoded(std::string_view plain);
 
 }  // namespace weir::cli

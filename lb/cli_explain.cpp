@@ -24,17 +24,6 @@ std::string text(const json::value& object, const char* key) {
   return value.is_string() ? printable({value.as_string().data(), value.as_string().size()}) : std::string();
 }
 
-/// For a query: all but the unreserved bytes (RFC 3986 §2.3) escaped.
-std::string encoded(std::string_view plain) {
-  std::string out;
-  for (const char c : plain) {
-    const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                            c == '.' || c == '_' || c == '~';
-    out += unreserved ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out;
-}
-
 json::value ask_live(const AdminWords& words, const std::string& method, const std::string& url) {
   std::string path = fmt::format("/api/v1/explain?method={}&url={}", encoded(method), encoded(url));
   if (!words.client.empty()) path += "&client=" + encoded(words.client);

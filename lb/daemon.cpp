@@ -60,6 +60,7 @@ class Daemon {
   admin::ReloadOutcome reload(bool dry_run);
   static void log_reload(const admin::ReloadOutcome& outcome);
   admin::Control control();
+  void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
   const char* refusal(const config::Config& next) const;
   void watch_memory();
   void wait_for_signals();
@@ -212,7 +213,32 @@ admin::Control Daemon::control() {
                   facts.listeners.emplace_back(key.first, listener.address.to_string());
                 return facts;
               },
-          .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); }};
+          .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
+          .recent = [this](std::string prefix, size_t limit,
+                           auto done) { find_recent(std::move(prefix), limit, std::move(done)); }};
+}
+
+/// Each worker looks through its own memory, and the last one to answer has the whole told.
+void Daemon::find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done) {
+  struct Search {
+    std::string prefix;
+    std::function<void(admin::Control::Recent)> done;
+    size_t waiting;
+    admin::Control::Recent found;
+  };
+  const auto search = std::make_shared<Search>(Search{std::move(prefix), std::move(done), workers_.size(), {}});
+  const auto gather = [search, limit](const admin::Control::Recent& part) {
+    auto& found = search->found;
+    found.insert(found.end(), part.begin(), part.end());
+    if (--search->waiting) return;
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.wall_ns > b.wall_ns; });
+    found.resize(std::min(found.size(), limit));
+    search->done(std::move(found));
+  };
+  for (auto& worker : workers_)
+    worker->post([this, search, limit, gather, w = worker.get()] {
+      boost::asio::post(control_, [gather, part = w->recent.find(search->prefix, limit)] { gather(part); });
+    });
 }
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }

@@ -23,6 +23,7 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 <li><a href="/-/ready">/-/ready</a> 200 when it takes traffic, else 503 with the reason</li>
 <li><a href="/api/v1/status">/api/v1/status</a> the process as a whole, as JSON</li>
 <li><a href="/api/v1/pools">/api/v1/pools</a> pools and backends, as JSON</li>
+<li><a href="/api/v1/requests">/api/v1/requests</a> the last that failed or were tried again, as JSON</li>
 <li><a href="/api/v1/causes">/api/v1/causes</a> the causes of errors, as JSON</li>
 </ul>
 </body></html>
@@ -182,6 +183,13 @@ Reply Api::explain(std::string_view query) const {
   return told.question.empty() ? json_reply(explanation_json(told)) : problem(400, told.question);
 }
 
+void Api::recent(std::string_view query, std::function<void(Reply)> done) const {
+  constexpr size_t kMost = 100;
+  sources_.control.recent(query_value(query, "id"), kMost, [done = std::move(done)](const Control::Recent& found) {
+    done(json_reply(requests_json(found)));
+  });
+}
+
 Reply Api::backend(std::string_view pool, std::string_view name) const {
   const auto inventory = sources_.inventory();
   const Place place = find_backend(*inventory, pool, name);
@@ -250,6 +258,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
             [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
       Route{"GET", "/api/v1/explain", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.explain(query); }},
+      Route{"GET", "/api/v1/requests", false, nullptr},  // answered later
       Route{"GET", "/api/v1/causes", false,
             [](Api&, const Request&, const Segments&, Text) { return json_reply(causes_json()); }},
       Route{"GET", "/", false,
@@ -272,6 +281,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
     reply.allow = found->method == "GET" ? "GET, HEAD" : "POST";
     return done(std::move(reply));
   }
+  if (!found->handle) return recent(query, std::move(done));
   done(found->handle(*this, request, asked, query));
 }
 

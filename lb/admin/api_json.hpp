@@ -19,6 +19,8 @@ std::string status_json(const Inventory& inventory, const ProcessState& process,
 std::string reload_json(const ReloadOutcome& outcome);
 /// What would become of a request.
 std::string explanation_json(const proxy::Explanation& explanation);
+/// {"requests": [...]}, the newest first.
+std::string requests_json(const Control::Recent& requests);
 /// `"errors":[…],"warnings":[…]`, the members that a problem has when a reload changes nothing.
 std::string reload_members(const ReloadOutcome& outcome);
 

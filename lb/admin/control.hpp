@@ -10,6 +10,7 @@
 #include "config/load.hpp"
 #include "lb/base/state.hpp"
 #include "lb/proxy/explain.hpp"
+#include "lb/proxy/recent.hpp"
 
 namespace weir::admin {
 
@@ -41,6 +42,10 @@ struct Control {
   std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
   std::function<Facts()> facts = {};
   std::function<proxy::Explanation(const proxy::Question&)> explain = {};
+  /// Asks the workers for the requests that they remember (RecentRequests::find over all of them); `done` is called
+  /// later, on the control thread, or never if the process ends.
+  using Recent = std::vector<proxy::RequestRecord>;
+  std::function<void(std::string prefix, size_t limit, std::function<void(Recent)> done)> recent = {};
 };
 
 }  // namespace weir::admin

@@ -1,6 +1,7 @@
 #include <boost/json.hpp>
 
 #include "lb/admin/api_json.hpp"
+#include "lb/admin/json_text.hpp"
 
 namespace weir::admin {
 namespace {
@@ -20,7 +21,9 @@ std::string_view to_string(Outcome outcome) {
   return "invalid";
 }
 
-json::value text_or_null(const std::string& text) { return text.empty() ? json::value(nullptr) : json::value(text); }
+json::value text_or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(json_text(text));
+}
 
 json::object backend_object(const proxy::Explanation::Backend& backend) {
   json::object object;
@@ -46,12 +49,12 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["detail"] = told.detail;
   object["listener"] = told.listener;
   object["client"] = told.client;
-  object["host"] = told.host;
-  object["path"] = told.path;
-  object["forwarded_path"] = told.forwarded_path;
+  object["host"] = json_text(told.host);
+  object["path"] = json_text(told.path);
+  object["forwarded_path"] = json_text(told.forwarded_path);
   json::array skipped;
   for (const auto& route : told.skipped)
-    skipped.push_back({{"route", route.route}, {"at", route.at}, {"why", route.why}});
+    skipped.push_back({{"route", route.route}, {"at", route.at}, {"why", json_text(route.why)}});
   object["skipped"] = std::move(skipped);
   object["route"] = text_or_null(told.route);
   object["route_at"] = text_or_null(told.route_at);
@@ -59,7 +62,7 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["pool"] = text_or_null(told.pool);
   object["algorithm"] = text_or_null(told.algorithm);
   object["key_from"] = text_or_null(told.key_from);
-  object["key"] = told.key_from.empty() || told.key_missing ? json::value(nullptr) : json::value(told.key);
+  object["key"] = told.key_from.empty() || told.key_missing ? json::value(nullptr) : json::value(json_text(told.key));
   object["panic"] = told.panic;
   object["spilled"] = told.spilled;
   json::array backends;
