@@ -41,6 +41,19 @@ void add_status(CLI::App& app, AdminWords& words) {
   weir status --json | jq '.pools[].backends[] | select(.status == "down") | .name')");
 }
 
+void add_top(CLI::App& app, AdminWords& words) {
+  auto* command = app.add_subcommand("top", "Watch a running Weir: rates, load and latencies, live in the terminal");
+  add_where(command, words);
+  command->add_option("--interval", words.interval, "between two looks (default 1s)")->type_name("TIME");
+  command->footer(
+      R"(Keys: q quits, s sorts the backends of each pool (by file, requests, in flight, p99, failures), ↑ ↓ and the page keys
+scroll. Rates and latencies are those of the last interval. Where standard output is no terminal, one picture is printed.
+
+Examples:
+  weir top
+  weir top --interval 5s | mail -s weir ops@example.com)");
+}
+
 void add_orders(CLI::App& app, AdminWords& words) {
   auto* drain = app.add_subcommand("drain", "Take a backend out: no new requests; waits until none is in flight");
   add_backend(drain, words);
@@ -120,6 +133,7 @@ Examples:
 
 void add_admin_commands(CLI::App& app, AdminWords& words) {
   add_status(app, words);
+  add_top(app, words);
   add_orders(app, words);
   add_reload(app, words);
   add_explain(app, words);
@@ -129,6 +143,7 @@ void add_admin_commands(CLI::App& app, AdminWords& words) {
 std::optional<int> run_admin_command(std::string_view command, const AdminWords& words) {
   try {
     if (command == "status") return status(words);
+    if (command == "top") return top(words);
     if (command == "drain" || command == "disable" || command == "enable") return order(command, words);
     if (command == "reload") return reload(words);
     if (command == "explain") return explain(words);

@@ -26,8 +26,9 @@ struct AdminWords {
   bool json = false;
   std::string backend, timeout = "60s";  // drain, disable, enable
   bool no_wait = false;
-  bool dry_run = false;  // reload
-  std::string id;        // why
+  bool dry_run = false;         // reload
+  std::string id;               // why
+  std::string interval = "1s";  // top
   // explain
   bool live = false;
   std::vector<std::string> request;  // [FILE] METHOD URL
@@ -51,6 +52,7 @@ int order(std::string_view what, const AdminWords& words);
 int reload(const AdminWords& words);
 int explain(const AdminWords& words);
 int why(const AdminWords& words);
+int top(const AdminWords& words);
 /// For a query: all but the unreserved bytes (RFC 3986 §2.3) escaped.
 std::string encoded(std::string_view plain);
 

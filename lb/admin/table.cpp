@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "lb/base/escape.hpp"
 
@@ -57,24 +58,22 @@ std::vector<std::string> Table::lines(bool colours, size_t width) const {
   for (const auto& row : rows_)
     for (size_t i = 0; i < row.size() && i < widths.size(); ++i)
       widths[i] = std::max(widths[i], columns_of(row[i].text));
+  const auto shown = chosen(widths, width);
   const auto line = [&](auto&& cell_of) {
     std::string out;
-    size_t at = 0, owed = 0;  // blanks are only written before something
-    for (size_t i = 0; i < columns_.size(); ++i) {
+    size_t start = 0, written = 0;  // of the column; of the line so far, in characters
+    for (const size_t i : shown) {
+      const size_t room = width == 0 ? widths[i] : std::min(widths[i], width > start ? width - start : 0);
+      if (columns_[i].right && room < widths[i]) break;  // half a number would be a wrong one
       const Cell cell = cell_of(i);
-      const size_t room = width == 0 ? widths[i] : std::min(widths[i], width > at + owed ? width - at - owed : 0);
       const std::string text = cut(cell.text, room);
-      const size_t pad = widths[i] - std::min(widths[i], columns_of(text));
-      const size_t before = columns_[i].right ? pad : 0;
-      if (!text.empty()) {
-        out.append(owed + before, ' ');
-        at += owed + before + columns_of(text);
-        owed = 0;
+      const size_t length = columns_of(text), at = start + (columns_[i].right ? room - length : 0);
+      if (length) {
+        out.append(at - written, ' ');
         out += coloured(text, cell.colour, colours);
+        written = at + length;
       }
-      owed += text.empty() ? widths[i] : pad - before;
-      owed += 2;
-      if (width != 0 && at + owed >= width) break;
+      start += widths[i] + 2;
     }
     return out;
   };
@@ -82,6 +81,25 @@ std::vector<std::string> Table::lines(bool colours, size_t width) const {
   out.push_back(line([&](size_t i) { return Cell{columns_[i].title, Colour::bold}; }));
   for (const auto& row : rows_) out.push_back(line([&](size_t i) { return i < row.size() ? row[i] : Cell{}; }));
   return out;
+}
+
+/// The columns there is room for, without the last, which may be cut.
+std::vector<size_t> Table::chosen(const std::vector<size_t>& widths, size_t width) const {
+  std::vector<size_t> shown(columns_.size());
+  std::iota(shown.begin(), shown.end(), size_t{0});
+  const auto needed = [&] {
+    size_t sum = 0;
+    for (size_t k = 0; k + 1 < shown.size(); ++k) sum += widths[shown[k]] + 2;
+    return sum;
+  };
+  while (width && shown.size() > 1 && needed() > width) {
+    const auto least = std::max_element(shown.begin(), shown.end(), [&](size_t a, size_t b) {
+      return columns_[a].dispensable < columns_[b].dispensable;
+    });
+    if (columns_[*least].dispensable == 0) break;
+    shown.erase(least);
+  }
+  return shown;
 }
 
 std::string grouped(uint64_t number) {

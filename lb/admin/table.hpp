@@ -20,7 +20,8 @@ class Table {
  public:
   struct Column {
     std::string title;
-    bool right = false;  // numbers
+    bool right = false;   // numbers: shown whole or not at all
+    int dispensable = 0;  // where there is no room, the greatest goes first; 0: never
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   void add(std::vector<Cell> cells) { rows_.push_back(std::move(cells)); }
@@ -28,6 +29,7 @@ class Table {
   std::vector<std::string> lines(bool colours, size_t width = 0) const;
 
  private:
+  std::vector<size_t> chosen(const std::vector<size_t>& widths, size_t width) const;
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };
