@@ -10,28 +10,15 @@ namespace {
 
 bool is_any(const Endpoint& endpoint) { return endpoint.host() == "::" || endpoint.host() == "0.0.0.0"; }
 
-bool is_loopback(const Endpoint& endpoint) {
-  return endpoint.is_unix() || endpoint.host() == "::1" || endpoint.host().starts_with("127.");
-}
-
 class BindAddress final : public Type<Endpoint> {
  public:
-  explicit BindAddress(bool loopback_only) : loopback_only_(loopback_only) {}
-
   void read(Reader& in, const Node& node, Endpoint& value) const override {
-    const std::string* text = expect_scalar(in, node, example());
+    const std::string* text = expect_scalar(in, node, "\":8080\"");
     if (!text) return;
     const auto endpoint = Endpoint::parse(*text);
     if (!endpoint)
       return in.error(node.at,
                       fmt::format("{} is no address to listen on; write {}", text->substr(0, 64), hint(*text)));
-    if (loopback_only_ && !is_loopback(*endpoint))
-      return in.error(
-          node.at,
-          fmt::format(
-              "{} can be reached from other machines, which needs a token, and that is not supported yet; write "
-              "127.0.0.1:{}, or use metrics.bind for /metrics alone",
-              *text, endpoint->port()));
     in.binds.push_back({node.at, in.trail.text(), *endpoint});
     value = *endpoint;
   }
@@ -42,24 +29,19 @@ class BindAddress final : public Type<Endpoint> {
 
   TypeDoc doc() const override {
     return {
-        .text = loopback_only_ ? "loopback address with port, or `unix:/path`"
-                               : "address with port: `:80`, `10.0.0.1:80`, `[::1]:80`, `unix:/path`",
+        .text = "address with port: `:80`, `10.0.0.1:80`, `[::1]:80`, `unix:/path`",
         .json = R"({"type":"string"})",
     };
   }
 
  private:
-  std::string example() const { return loopback_only_ ? "\"127.0.0.1:9901\"" : "\":8080\""; }
-
-  std::string hint(const std::string& text) const {
+  static std::string hint(const std::string& text) {
     const bool digits = !text.empty() && text.size() <= 5 && text.find_first_not_of("0123456789") == std::string::npos;
-    if (digits) return fmt::format("\"{}:{}\"", loopback_only_ ? "127.0.0.1" : "", text);
+    if (digits) return fmt::format("\":{}\"", text);
     if (AddressBlock::parse_address(text))
       return text.find(':') == std::string::npos ? fmt::format("\"{}:80\"", text) : fmt::format("\"[{}]:80\"", text);
-    return loopback_only_ ? "127.0.0.1:PORT or unix:/path" : ":PORT, IP:PORT, [IPv6]:PORT or unix:/path";
+    return ":PORT, IP:PORT, [IPv6]:PORT or unix:/path";
   }
-
-  bool loopback_only_;
 };
 
 class Block final : public Type<AddressBlock> {
@@ -139,7 +121,12 @@ std::string read_url(const std::string& text, Backend& backend) {
 
 }  // namespace
 
-TypeOf<Endpoint> bind_address(bool loopback_only) { return std::make_shared<BindAddress>(loopback_only); }
+TypeOf<Endpoint> bind_address() { return std::make_shared<BindAddress>(); }
+
+bool is_loopback(const Endpoint& endpoint) {
+  return endpoint.is_unix() || endpoint.host() == "::1" || endpoint.host().starts_with("127.");
+}
+
 TypeOf<AddressBlock> address_block() { return std::make_shared<Block>(); }
 
 void read_backend_url(Reader& in, const Node& node, Backend& backend) {

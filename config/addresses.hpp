@@ -4,9 +4,10 @@
 
 namespace weir::config {
 
-/// An address to listen on; remembered in Reader::binds, to find two that collide. `loopback_only` refuses all that
-/// others can reach.
-TypeOf<Endpoint> bind_address(bool loopback_only = false);
+/// An address to listen on; remembered in Reader::binds, to find two that collide.
+TypeOf<Endpoint> bind_address();
+/// Can only this machine reach it? Unix sockets too.
+bool is_loopback(const Endpoint& endpoint);
 TypeOf<AddressBlock> address_block();
 
 /// "http://10.0.0.1:8080", "http://[fd00::1]", "unix:/run/app.sock" → address and authority.

@@ -197,8 +197,10 @@ struct Log {
 };
 
 struct Admin {
-  std::optional<Endpoint> bind;     // everything; loopback or unix only in this release
-  std::optional<Endpoint> metrics;  // only /metrics, /-/healthy, /-/ready
+  std::optional<Endpoint> bind;                 // everything; beyond loopback only with a token
+  std::string socket = "/run/weir/admin.sock";  // a unix socket with everything; empty: none
+  std::string token_file, token;                // the path, and what stands in it; empty: none
+  std::optional<Endpoint> metrics;              // only /metrics, /-/healthy, /-/ready
 };
 
 struct Config {

@@ -1,6 +1,7 @@
 // The top level of the file, and the sections that are neither pools nor routes.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "config/addresses.hpp"
@@ -109,15 +110,85 @@ TypeOf<Log> log_section() {
                        later<Log>("fields")});
 }
 
+void read_socket(Reader& in, const Node& node, Admin& admin) {
+  const std::string* path = expect_scalar(in, node, "off, or an absolute path");
+  if (!path) return;
+  if (*path == "off" || (node.is_plain() && *path == "false")) return admin.socket.clear();
+  const auto endpoint = path->starts_with('/') ? Endpoint::parse("unix:" + *path) : std::nullopt;
+  if (!endpoint)
+    return in.error(node.at, fmt::format("{} is no path for a socket (absolute, at most 107 bytes); write "
+                                         "/run/weir/admin.sock, or off",
+                                         path->substr(0, 64)));
+  in.binds.push_back({node.at, in.trail.text(), *endpoint});
+  admin.socket = *path;
+}
+
+/// What RFC 6750 §2.1 lets stand behind "Bearer".
+bool is_token(std::string_view text) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._~+/=").find(c) != std::string_view::npos;
+  };
+  return std::all_of(text.begin(), text.end(), allowed);
+}
+
+constexpr size_t kTokenMin = 16, kTokenMax = 512;
+
+void read_token(Reader& in, const Node& node, Admin& admin) {
+  const std::string* path = expect_scalar(in, node, "the path of a file with the token");
+  if (!path) return;
+  const std::string resolved = beside(in.files.at(static_cast<size_t>(node.at.file)), *path);
+  const FileText file = in.environment.read_file(resolved, 4 * kTokenMax, false);
+  if (!file.text)
+    return in.error(node.at, fmt::format("{} can't be read ({}); make one with `head -c 32 /dev/urandom | base64`",
+                                         resolved, file.error));
+  std::string token = *file.text;
+  while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' ')) token.pop_back();
+  if (token.size() < kTokenMin || token.size() > kTokenMax || !is_token(token))
+    return in.error(node.at, fmt::format("{} holds no token (one line of {} to {} letters, digits and -._~+/=); make "
+                                         "one with `head -c 32 /dev/urandom | base64`",
+                                         resolved, kTokenMin, kTokenMax));
+  admin.token_file = resolved;
+  admin.token = std::move(token);
+}
+
+Key<Admin> token_key() {
+  auto token = custom<Admin>(
+      "token_file", {.text = "path", .json = R"({"type":"string"})"}, read_token,
+      [](const Admin& admin) { return admin.token_file; },
+      "A file with the token that changes over TCP ask for, and everything beyond this machine.");
+  // A new token in the old file is a change, too; the token itself is shown to nobody.
+  token.compare = [](Changes& out, const Admin& a, const Admin& b) {
+    const bool renewed = a.token_file == b.token_file && a.token != b.token;
+    out.changed(renewed ? "the old token" : a.token_file, renewed ? "a new one" : b.token_file);
+  };
+  return token;
+}
+
+void check_admin(Reader& in, const Node& node, Admin& admin) {
+  const Node* bind = node.find("bind");
+  if (!bind || !admin.bind || is_loopback(*admin.bind) || node.find("token_file")) return;
+  const Trail::Step step(in.trail, "bind");
+  in.error(bind->at, fmt::format("{} can be reached from other machines, which needs a token; write token_file: PATH, "
+                                 "bind 127.0.0.1:{}, or use metrics.bind for /metrics alone",
+                                 bind->text, admin.bind->port()));
+}
+
 TypeOf<Admin> admin_section() {
   const TypeOf<Admin> metrics = Section<Admin>(
       "metrics", "A listener for /metrics, /-/healthy and /-/ready alone, which other machines may reach.",
       {key("bind", &Admin::metrics, bind_address(), "Where it listens.").required("bind: \":9902\"")});
-  return Section<Admin>("admin", "The operator's listener: API and metrics.",
-                        {key("bind", &Admin::bind, bind_address(true),
-                             "Where it listens; on this machine alone, for it asks for no token."),
-                         group<Admin>("metrics", metrics, "A listener for metrics alone."), later<Admin>("socket"),
-                         later<Admin>("token_file"), later<Admin>("tls")})
+  return Section<Admin>(
+             "admin", "The operator's listener: API and metrics.",
+             {key("bind", &Admin::bind, bind_address(), "Where it listens; beyond this machine only with a token."),
+              custom<Admin>(
+                  "socket",
+                  {.text = "absolute path, or `off`",
+                   .json = R"({"anyOf":[{"const":false},{"type":"string","pattern":"^(off|/.+)$"}]})"},
+                  read_socket, [](const Admin& admin) { return admin.socket.empty() ? "off" : admin.socket; },
+                  "A unix socket for the command line; whoever may open it needs no token."),
+              token_key(), group<Admin>("metrics", metrics, "A listener for metrics alone."), later<Admin>("tls")})
+      .after(check_admin)
       .example("{ bind: \"127.0.0.1:9901\" }");
 }
 

@@ -46,6 +46,9 @@ class BackendHealth {
   /// What the last fails_too_often() saw.
   Totals within_window() const { return within_; }
 
+  /// The operator lets it serve again.
+  void on_enabled(TimePoint now) { start_slowly(now); }
+
   BackendStatus status() const;
   uint32_t weight_permille(TimePoint now) const;
   bool ejected() const { return ejection_.active(); }

@@ -23,6 +23,10 @@ void Monitor::report_failures(std::shared_ptr<BackendState> backend) {
   });
 }
 
+bool Monitor::order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by) {
+  return impl_->obey(*backend, order, by);
+}
+
 bool Monitor::first_round_done() const { return impl_->round_done.load(std::memory_order_acquire); }
 
 void Monitor::stop() { impl_->stop(); }

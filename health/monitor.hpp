@@ -39,6 +39,10 @@ class Monitor {
   /// control thread.
   void report_failures(std::shared_ptr<BackendState> backend);
 
+  /// The operator's order, on the control thread. When it returns, requests to come obey it, on every worker; those in
+  /// flight go on. `by`: who ordered it, for people. False: it had that order already.
+  bool order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by);
+
   /// Has every actively checked backend been probed once since the start?
   bool first_round_done() const;
 

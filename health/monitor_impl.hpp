@@ -46,7 +46,8 @@ struct PoolWatch {
   bool changed = false;  // to be told at the next flush
   TimePoint next_refusal_log{};
 
-  size_t usable() const;  // of those with a weight
+  // Of those with a weight that the operator lets serve:
+  size_t usable() const;
   size_t weighted() const;
   size_t ejected() const;
 };
@@ -83,6 +84,7 @@ struct Monitor::Impl : std::enable_shared_from_this<Impl> {
 
   // Publication (monitor_publish.cpp).
   void publish(Watch& watch, TimePoint now);
+  bool obey(BackendState& state, BackendOrder order, const std::string& by);
   void check_availability(PoolWatch& pool);
   void mark_changed(PoolWatch& pool);
   void flush();

@@ -13,12 +13,36 @@ namespace {
 
 bool in_service(BackendStatus status) { return status == BackendStatus::up || status == BackendStatus::unknown; }
 
-bool has_weight(const PoolWatch& pool, size_t i) { return pool.config->backends[i].weight > 0; }
+bool has_weight(const PoolWatch& pool, size_t i) {
+  return pool.config->backends[i].weight > 0 && pool.watches[i]->state->order.load() == BackendOrder::serve;
+}
+
+/// What counts for requests.
+BackendStatus status_of(const Watch& watch) {
+  switch (watch.state->order.load(std::memory_order_relaxed)) {
+    case BackendOrder::drain: return BackendStatus::draining;
+    case BackendOrder::disable: return BackendStatus::disabled;
+    case BackendOrder::serve: break;
+  }
+  return watch.health.status();
+}
+
+/// Empty unless the operator has taken it out. `ordered_by` is written by this thread alone.
+std::string order_in_words(const Watch& watch, BackendStatus status) {
+  if (status == BackendStatus::draining) return "drained by " + watch.state->ordered_by;
+  if (status == BackendStatus::disabled) return "disabled by " + watch.state->ordered_by;
+  return {};
+}
+
+bool taken_out(BackendStatus status) { return status == BackendStatus::draining || status == BackendStatus::disabled; }
 
 /// Empty: not worth a line (the first check of a backend succeeded).
 std::string_view event_name(BackendStatus from, BackendStatus to) {
   if (to == BackendStatus::down) return "backend_down";
   if (to == BackendStatus::ejected) return "backend_ejected";
+  if (to == BackendStatus::draining) return "backend_draining";
+  if (to == BackendStatus::disabled) return "backend_disabled";
+  if (taken_out(from)) return "backend_enabled";
   if (from == BackendStatus::down) return "backend_up";
   if (from == BackendStatus::ejected) return "backend_returned";
   return {};
@@ -39,18 +63,22 @@ size_t PoolWatch::weighted() const {
 }
 
 size_t PoolWatch::ejected() const {
-  return static_cast<size_t>(
-      std::count_if(watches.begin(), watches.end(), [](const auto& watch) { return watch->health.ejected(); }));
+  return static_cast<size_t>(std::count_if(watches.begin(), watches.end(), [](const auto& watch) {
+    return watch->health.ejected() && watch->state->order.load() == BackendOrder::serve;
+  }));
 }
 
 void Monitor::Impl::publish(Watch& watch, TimePoint now) {
   BackendState& state = *watch.state;
-  const BackendStatus to = watch.health.status();
+  const BackendStatus to = status_of(watch);
   const BackendStatus from = state.status.load(std::memory_order_relaxed);
   const uint32_t weight = watch.health.weight_permille(now);
+  state.health.store(watch.health.status(), std::memory_order_relaxed);
+  const std::string ordered = order_in_words(watch, to);
+  const std::string& reason = ordered.empty() ? watch.health.reason() : ordered;
   {
     const std::lock_guard lock(state.reason_mutex);
-    if (state.reason != watch.health.reason()) state.reason = watch.health.reason();
+    if (state.reason != reason) state.reason = reason;
     if (from != to || state.since_wall_ns == 0) state.since_wall_ns = wall_now_ns();
   }
   if (weight != state.weight_permille.load(std::memory_order_relaxed)) {
@@ -66,14 +94,30 @@ void Monitor::Impl::publish(Watch& watch, TimePoint now) {
   }
   state.transitions.fetch_add(1, std::memory_order_relaxed);
   if (name == "backend_ejected") state.ejections.fetch_add(1, std::memory_order_relaxed);
-  log::event(in_service(to) ? log::Level::info : log::Level::warn, name,
+  log::event(in_service(to) || taken_out(to) ? log::Level::info : log::Level::warn, name,
              {{"pool", state.pool},
               {"backend", state.name},
               {"address", state.address.to_string()},
-              {"reason", watch.health.reason()},
+              {"reason", reason},
               {"usable", fmt::format("{}/{}", watch.pool->usable(), watch.pool->weighted())}});
   mark_changed(*watch.pool);
   check_availability(*watch.pool);
+}
+
+bool Monitor::Impl::obey(BackendState& state, BackendOrder order, const std::string& by) {
+  const auto found = watches.find(&state);
+  if (stopped || found == watches.end()) return false;
+  if (state.order.load() == order) return false;
+  {
+    const std::lock_guard lock(state.reason_mutex);
+    state.ordered_by = order == BackendOrder::serve ? std::string() : by;
+  }
+  state.order.store(order);
+  const TimePoint now = monotonic_now();
+  if (order == BackendOrder::serve) found->second->health.on_enabled(now);
+  publish(*found->second, now);
+  flush();  // at once: who gave the order may rely on it
+  return true;
 }
 
 void Monitor::Impl::check_availability(PoolWatch& pool) {

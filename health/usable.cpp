@@ -7,13 +7,15 @@ namespace {
 
 bool in_service(BackendStatus status) { return status == BackendStatus::up || status == BackendStatus::unknown; }
 
+bool taken_out(BackendStatus status) { return status == BackendStatus::draining || status == BackendStatus::disabled; }
+
 /// Adds the backends with a weight that `wanted(backend, status)` accepts; returns how many of them are primaries.
 template <class Predicate>
 size_t collect(const config::Pool& pool, std::span<const BackendView> states, Usable& out, Predicate wanted) {
   size_t primaries = 0;
   for (uint32_t i = 0; i < pool.backends.size(); ++i) {
     const auto& backend = pool.backends[i];
-    if (backend.weight == 0 || !wanted(backend, states[i].status)) continue;
+    if (backend.weight == 0 || taken_out(states[i].status) || !wanted(backend, states[i].status)) continue;
     out.entries.push_back({i, backend.weight * std::clamp<uint32_t>(states[i].weight_permille, 1, 1000)});
     if (!backend.backup) ++primaries;
   }
@@ -24,8 +26,9 @@ size_t collect(const config::Pool& pool, std::span<const BackendView> states, Us
 
 Usable usable_backends(const config::Pool& pool, std::span<const BackendView> states) {
   Usable result;
-  const auto primaries = static_cast<size_t>(std::count_if(pool.backends.begin(), pool.backends.end(),
-                                                           [](const auto& b) { return b.weight > 0 && !b.backup; }));
+  size_t primaries = 0;
+  for (size_t i = 0; i < pool.backends.size(); ++i)
+    primaries += pool.backends[i].weight > 0 && !pool.backends[i].backup && !taken_out(states[i].status);
   const auto too_few = [&](size_t serving) { return serving * 100 < primaries * pool.panic_percent; };
 
   const size_t usable =

@@ -27,7 +27,7 @@ struct Usable {
 
 /// Primaries that are up or unknown; if there are none, backups that are; if the usable share of the primaries is below
 /// panic_percent, or nothing at all is usable, everyone with a weight (panic; those ejected passively before those
-/// whose checks fail: techniques §3).
+/// whose checks fail: techniques §3). What the operator has taken out takes part in nothing of this, not even in panic.
 Usable usable_backends(const config::Pool& pool, std::span<const BackendView> states);
 
 }  // namespace weir::health

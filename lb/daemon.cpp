@@ -66,7 +66,10 @@ class Daemon {
   void start_admin();
   std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
   void use_access_log(std::shared_ptr<AccessLog> log);
-  void reload();
+  admin::ReloadOutcome reload(bool dry_run);
+  static void log_reload(const admin::ReloadOutcome& outcome);
+  admin::Control control();
+  void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
   const char* refusal(const config::Config& next) const;
   void watch_memory();
   void wait_for_signals();
@@ -89,6 +92,7 @@ class Daemon {
   proxy::Shared shared_;
   std::shared_ptr<AccessLog> access_log_;
   std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
+  Rng rng_{random_seed()};                                   // of the control thread
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
@@ -159,6 +163,7 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
   inventory->routes.push_back(runtime->unrouted);
   inventory->max_series = next->max_series;
+  inventory->token = next->admin.token;
   inventory_ = inventory;
   for (size_t i = 0; i < workers_.size(); ++i) {
     auto mine = std::make_shared<std::vector<proxy::NewListener>>(std::move(listeners.added[i]));
@@ -172,12 +177,53 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
 }
 
 void Daemon::start_admin() {
-  if (!config_->admin.bind && !config_->admin.metrics) return;
+  const auto& wanted = config_->admin;
+  if (!wanted.bind && !wanted.metrics && wanted.socket.empty()) return;
   admin::Sources sources{process_, [this] { return inventory_; },
-                         [this] { return access_log_ ? access_log_->lost_lines() : 0; }};
+                         [this] { return access_log_ ? access_log_->lost_lines() : 0; }, control()};
   admin_ = std::make_unique<admin::Server>(control_, std::move(sources));
-  if (config_->admin.bind) admin_->listen(*config_->admin.bind, admin::Surface::everything);
-  if (config_->admin.metrics) admin_->listen(*config_->admin.metrics, admin::Surface::metrics_only);
+  if (wanted.bind) admin_->listen(*wanted.bind, admin::Surface::everything);
+  if (wanted.metrics) admin_->listen(*wanted.metrics, admin::Surface::metrics_only);
+  if (!wanted.socket.empty()) admin_->listen_on_socket(wanted.socket);
+}
+
+admin::Control Daemon::control() {
+  return {.reload = [this](bool dry_run) { return reload(dry_run); },
+          .order = [this](const auto& backend, BackendOrder order,
+                          const std::string& by) { return monitor_.order(backend, order, by); },
+          .facts =
+              [this] {
+                admin::Facts facts{file_, {}, shared_.connections.value.load()};
+                for (const auto& [key, listener] : listeners_.open())
+                  facts.listeners.emplace_back(listener.name, listener.address.to_string());
+                return facts;
+              },
+          .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
+          .recent = [this](std::string prefix, size_t limit,
+                           auto done) { find_recent(std::move(prefix), limit, std::move(done)); }};
+}
+
+/// Each worker looks through its own memory, and the last one to answer has the whole told.
+void Daemon::find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done) {
+  struct Search {
+    std::string prefix;
+    std::function<void(admin::Control::Recent)> done;
+    size_t waiting;
+    admin::Control::Recent found;
+  };
+  const auto search = std::make_shared<Search>(Search{std::move(prefix), std::move(done), workers_.size(), {}});
+  const auto gather = [search, limit](const admin::Control::Recent& part) {
+    auto& found = search->found;
+    found.insert(found.end(), part.begin(), part.end());
+    if (--search->waiting) return;
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.wall_ns > b.wall_ns; });
+    found.resize(std::min(found.size(), limit));
+    search->done(std::move(found));
+  };
+  for (auto& worker : workers_)
+    worker->post([this, search, limit, gather, w = worker.get()] {
+      boost::asio::post(control_, [gather, part = w->recent.find(search->prefix, limit)] { gather(part); });
+    });
 }
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
@@ -218,41 +264,59 @@ const char* Daemon::refusal(const config::Config& next) const {
   const auto same = [](const std::optional<Endpoint>& a, const std::optional<Endpoint>& b) {
     return a.has_value() == b.has_value() && (!a || *a == *b);
   };
-  if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics))
+  if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics) ||
+      next.admin.socket != config_->admin.socket)
     return "admin: addresses can't change at a reload; restart weir for it, or set them back";
   return nullptr;
 }
 
-void Daemon::reload() {
-  const auto failed = [this](const std::string& reason) {
-    process_.reloads_failed.fetch_add(1);
-    log::error("reload_failed",
-               {{"reason", reason}, {"running", fmt::format("generation {}", process_.generation.load())}});
+admin::ReloadOutcome Daemon::reload(bool dry_run) {
+  using Kind = admin::ReloadOutcome::Kind;
+  admin::ReloadOutcome outcome;
+  const auto ended_as = [&](Kind kind, std::string reason) {
+    outcome.kind = kind;
+    outcome.reason = std::move(reason);
+    outcome.generation = process_.generation.load();
+    if (!dry_run) {
+      (kind == Kind::applied ? process_.reloads_ok : process_.reloads_failed).fetch_add(1);
+      log_reload(outcome);
+    }
+    return std::move(outcome);
   };
+  if (draining_) return ended_as(Kind::refused, "weir is ending");
   auto loaded = route::load_checked(file_);
-  for (const auto& warning : loaded.warnings) log::warn("config_warning", {{"at", warning.to_string()}});
-  for (const auto& error : loaded.errors) log::error("config_error", {{"at", error.to_string()}});
-  if (loaded.unreadable) return failed("the file can't be read, the old configuration keeps running");
+  outcome.warnings = std::move(loaded.warnings);
+  outcome.errors = std::move(loaded.errors);
+  if (loaded.unreadable)
+    return ended_as(Kind::bad_configuration, "the file can't be read, the old configuration keeps running");
   if (!loaded.config)
-    return failed(fmt::format("{} error{} in the configuration, the old one keeps running", loaded.errors.size(),
-                              loaded.errors.size() == 1 ? "" : "s"));
-  if (const char* reason = refusal(*loaded.config)) return failed(reason);
+    return ended_as(Kind::bad_configuration, fmt::format("{} error{} in the configuration, the old one keeps running",
+                                                         outcome.errors.size(), outcome.errors.size() == 1 ? "" : "s"));
+  outcome.changes = config::diff(*config_, *loaded.config);
+  if (const char* reason = refusal(*loaded.config)) return ended_as(Kind::refused, reason);
+  if (dry_run) return ended_as(Kind::would_apply, {});
   try {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
-    const auto changes = config::diff(*config_, *next);
     const auto old = config_;
     const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
     auto log = other_log ? open_access_log(*next) : nullptr;
     apply(next, true);
     if (other_log) use_access_log(std::move(log));
     if (next->limits.connections != old->limits.connections) warn_of_descriptors();
-    for (const auto& change : changes) log::info("config_changed", {{"change", change}});
-    process_.reloads_ok.fetch_add(1);
-    log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},
-                           {"changes", std::to_string(changes.size())}});
+    return ended_as(Kind::applied, {});
   } catch (const std::exception& error) {
-    failed(error.what());
+    return ended_as(Kind::failed, error.what());
   }
+}
+
+void Daemon::log_reload(const admin::ReloadOutcome& outcome) {
+  const std::string generation = std::to_string(outcome.generation);
+  for (const auto& warning : outcome.warnings) log::warn("config_warning", {{"at", warning.to_string()}});
+  for (const auto& error : outcome.errors) log::error("config_error", {{"at", error.to_string()}});
+  if (outcome.kind != admin::ReloadOutcome::Kind::applied)
+    return log::error("reload_failed", {{"reason", outcome.reason}, {"running", "generation " + generation}});
+  for (const auto& change : outcome.changes) log::info("config_changed", {{"change", change}});
+  log::info("reloaded", {{"generation", generation}, {"changes", std::to_string(outcome.changes.size())}});
 }
 
 // ---- memory ----
@@ -290,7 +354,7 @@ void Daemon::wait_for_signals() {
 }
 
 void Daemon::on_signal(int signal) {
-  if (signal == SIGHUP) return draining_ ? void() : reload();
+  if (signal == SIGHUP) return draining_ ? void() : void(reload(false));
   if (signal == SIGUSR1) return access_log_ ? access_log_->reopen() : void();
   if (draining_) {
     log::warn("ending_now",

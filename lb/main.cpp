@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/suggest.hpp"
+#include "lb/cli_admin.hpp"
 #include "lb/cli_check.hpp"
 #include "lb/daemon.hpp"
 #include "lb/demo_backend.hpp"
@@ -29,18 +30,20 @@ constexpr const char* kFooter = R"(A first look, in two terminals:
       routes:    [ { pool: app } ]
 
 Every day:
-  weir check && systemctl reload weir    # look before you reload
-  kill -HUP PID                          # reload: a bad file changes nothing and says why
+  weir status                            # pools and backends, and how they are
+  weir reload                            # a bad file changes nothing and says why; kill -HUP PID does the same
+  weir drain POOL/BACKEND                # before you restart it; weir enable POOL/BACKEND after
   kill -TERM PID                         # finish what is in flight, then end
   kill -USR1 PID                         # open the access log again, after rotating it
 
-Exit codes: 0 well; 1 it could not start (port in use, no such file, no permission); 2 wrong usage or a bad configuration.
+Exit codes: 0 well; 1 it failed (port in use, no such file, no permission, no Weir listens); 2 wrong usage or a bad configuration.
 "weir COMMAND --help" says more about a command.)";
 
 struct Words {
   std::string file = kDefaultFile;
   std::string delay = "0ms", fail = "0%", topic;
   weir::demo::Options demo;
+  weir::cli::AdminWords admin;
 };
 
 void add_file(CLI::App* command, Words& words) {
@@ -205,6 +208,7 @@ int dispatch(int argc, char** argv) {
   auto* help = app.add_subcommand("help", "Show this help, or that of a command");
   help->add_option("COMMAND", words.topic, "the command")->type_name("");
   help->footer("Example: weir help run");
+  weir::cli::add_admin_commands(app, words.admin);
   for (auto* command : app.get_subcommands({})) command->group("Commands");
   if (argc == 1) {
     fmt::print(stderr, "{}", app.help());
@@ -232,6 +236,7 @@ int dispatch(int argc, char** argv) {
   if (name == "check") return weir::cli::check(words.file);
   if (name == "schema") return weir::cli::schema();
   if (name == "demo-backend") return run_demo_backend(words);
+  if (const auto code = weir::cli::run_admin_command(name, words.admin)) return *code;
   return version();
 }
 

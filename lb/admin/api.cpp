@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <vector>
 
-#include "lb/base/endpoint.hpp"
+#include "config/suggest.hpp"
+#include "lb/admin/api_json.hpp"
 #include "lb/base/escape.hpp"
 
 namespace weir::admin {
@@ -18,7 +21,9 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 <li><a href="/metrics">/metrics</a> Prometheus metrics</li>
 <li><a href="/-/healthy">/-/healthy</a> 200 while the process runs</li>
 <li><a href="/-/ready">/-/ready</a> 200 when it takes traffic, else 503 with the reason</li>
+<li><a href="/api/v1/status">/api/v1/status</a> the process as a whole, as JSON</li>
 <li><a href="/api/v1/pools">/api/v1/pools</a> pools and backends, as JSON</li>
+<li><a href="/api/v1/requests">/api/v1/requests</a> the last that failed or were tried again, as JSON</li>
 <li><a href="/api/v1/causes">/api/v1/causes</a> the causes of errors, as JSON</li>
 </ul>
 </body></html>
@@ -27,62 +32,115 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 std::string_view title(uint16_t status) {
   switch (status) {
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
+    case 409: return "Conflict";
     case 413: return "Content Too Large";
+    case 422: return "Unprocessable Content";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     default: return "Error";
   }
 }
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+Reply json_reply(std::string body) { return {200, "application/json", std::move(body)}; }
+
+bool only_reads(std::string_view method) { return method == "GET" || method == "HEAD"; }
+
+/// " (did you mean "app"?); KNOWN: app, search"
+std::string hint(std::string_view name, std::string_view known_as, const std::vector<std::string>& known) {
+  constexpr size_t kListed = 50;
+  const std::string near = config::nearest(name, known);
+  const auto end = known.begin() + static_cast<ptrdiff_t>(std::min(known.size(), kListed));
+  return fmt::format("{}; {}: {}{}", near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near), known_as,
+                     fmt::join(known.begin(), end, ", "),
+                     known.size() > kListed ? fmt::format(" and {} more", known.size() - kListed) : "");
 }
 
-/// "localhost:9901" → "localhost", "[::1]:9901" → "::1"; empty for what is no host with an optional port.
-std::string_view without_port(std::string_view authority) {
-  const bool v6 = authority.starts_with('[');
-  const size_t bracket = authority.find(']');
-  if (v6 && bracket == authority.npos) return {};
-  const size_t end = v6 ? bracket + 1 : std::min(authority.find(':'), authority.size());
-  const std::string_view port = authority.substr(end);
-  if (!port.empty() && (port[0] != ':' || port.find_first_not_of("0123456789", 1) != port.npos)) return {};
-  return v6 ? authority.substr(1, bracket - 1) : authority.substr(0, end);
+/// Where a backend stands, or why there is none of that name.
+struct Place {
+  const PoolEntry* pool = nullptr;
+  size_t index = 0;
+  std::optional<Reply> missing;
+};
+
+Place find_backend(const Inventory& inventory, std::string_view pool, std::string_view name) {
+  std::vector<std::string> pools, backends;
+  for (const auto& entry : inventory.pools) {
+    pools.push_back(entry.state->name);
+    if (entry.state->name != pool) continue;
+    for (size_t i = 0; i < entry.backends.size(); ++i) {
+      if (entry.backends[i]->name == name) return {&entry, i, {}};
+      backends.push_back(entry.backends[i]->name);
+    }
+  }
+  if (backends.empty())
+    return {
+        nullptr, 0,
+        problem(404, fmt::format("there is no pool \"{}\"{}", pool.substr(0, 64), hint(pool, "the pools are", pools)))};
+  return {nullptr, 0,
+          problem(404, fmt::format("pool {} has no backend \"{}\"{}", pool, name.substr(0, 64),
+                                   hint(name, "its backends are", backends)))};
 }
 
-bool is_local_name(std::string_view host) {
-  constexpr std::array<std::string_view, 3> kNames{"localhost", "ip6-localhost", "ip6-loopback"};
-  // RFC 6761 §6.3: names under .localhost never leave the machine either, but a resolver that is older may ask DNS for
-  // them.
-  return std::any_of(kNames.begin(), kNames.end(), [&](auto name) { return equal_ignoring_case(host, name); });
+std::vector<std::string_view> segments(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (path.starts_with('/')) {
+    path.remove_prefix(1);
+    const size_t end = std::min(path.find('/'), path.size());
+    parts.push_back(path.substr(0, end));
+    path.remove_prefix(end);
+  }
+  return parts;
+}
+
+int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+std::string decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
+      out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i] == '+' ? ' ' : text[i];  // as forms, curl and URLSearchParams write a blank
+    }
+  }
+  return out;
 }
 
 }  // namespace
 
-std::string_view refuse(std::string_view host, std::string_view origin, std::string_view bound_host, bool check_host) {
-  if (check_host && !host.empty()) {
-    const std::string_view name = without_port(host);
-    const bool known = is_local_name(name) || AddressBlock::parse_address(name) ||
-                       (!name.empty() && equal_ignoring_case(name, bound_host));
-    if (!known) return "The Host must be an IP address or localhost: this guards against DNS rebinding.";
+std::vector<std::string> query_values(std::string_view query, std::string_view name) {
+  std::vector<std::string> values;
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    const size_t equals = std::min(pair.find('='), pair.size());
+    if (pair.substr(0, equals) == name) values.push_back(decoded(pair.substr(std::min(equals + 1, pair.size()))));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
   }
-  if (!origin.empty()) {
-    constexpr std::string_view kScheme = "http://";
-    if (!origin.starts_with(kScheme) || !equal_ignoring_case(origin.substr(kScheme.size()), host))
-      return "Requests of other sites' pages are refused.";
-  }
-  return {};
+  return values;
 }
 
-Reply problem(uint16_t status, std::string_view detail) {
+std::string query_value(std::string_view query, std::string_view name) {
+  const auto values = query_values(query, name);
+  return values.empty() ? std::string() : values.front();
+}
+
+Reply problem(uint16_t status, std::string_view detail, std::string_view more) {
   std::string body =
       fmt::format(R"({{"type":"about:blank","title":"{}","status":{},"detail":")", title(status), status);
   append_escaped(detail, EscapeStyle::json, body);
-  body += "\"}\n";
+  body += '"';
+  if (!more.empty()) body += fmt::format(",{}", more);
+  body += "}\n";
   return {status, "application/problem+json", std::move(body)};
 }
 
@@ -92,45 +150,139 @@ Reply Api::ready() const {
   return {200, "text/plain; charset=utf-8", "ready\n"};
 }
 
-Reply Api::answer(std::string_view method, std::string_view target, Surface surface) {
-  using Handler = Reply (*)(Api&);
-  struct Route {
-    std::string_view path;
-    bool with_metrics_only;
-    Handler handle;
+Reply Api::reload(std::string_view query) const {
+  using Kind = ReloadOutcome::Kind;
+  const std::string dry = query_value(query, "dry_run");
+  if (!dry.empty() && dry != "true" && dry != "false") return problem(400, "dry_run is true or false");
+  const ReloadOutcome outcome = sources_.control.reload(dry == "true");
+  if (outcome.kind == Kind::applied || outcome.kind == Kind::would_apply) return json_reply(reload_json(outcome));
+  return problem(outcome.kind == Kind::bad_configuration ? 422
+                 : outcome.kind == Kind::refused         ? 409
+                                                         : 500,
+                 outcome.reason, reload_members(outcome));
+}
+
+Reply Api::explain(std::string_view query) const {
+  proxy::Question question;
+  question.url = query_value(query, "url");
+  if (question.url.empty()) return problem(400, "url is missing; write ?method=GET&url=http://HOST/PATH");
+  const auto set = [&](const char* name, std::string& value) {
+    if (auto given = query_value(query, name); !given.empty()) value = std::move(given);
   };
-  static constexpr std::array<Route, 6> kRoutes{{
-      {"/metrics", true,
-       [](Api& api) {
-         return Reply{200, Exposition::kContentType, api.exposition_.text()};
-       }},
-      {"/-/healthy", true, [](Api&) { return Reply{.body = "ok\n"}; }},
-      {"/-/ready", true, [](Api& api) { return api.ready(); }},
-      {"/api/v1/pools", false,
-       [](Api& api) {
-         return Reply{200, "application/json", pools_json(*api.sources_.inventory(), api.sources_.process)};
-       }},
-      {"/api/v1/causes", false,
-       [](Api&) {
-         return Reply{200, "application/json", causes_json()};
-       }},
-      {"/", false,
-       [](Api&) {
-         return Reply{200, "text/html; charset=utf-8", std::string(kIndex)};
-       }},
-  }};
-  const std::string_view path = target.substr(0, target.find('?'));
-  const auto* found =
-      std::find_if(kRoutes.begin(), kRoutes.end(), [&](const Route& route) { return route.path == path; });
-  if (found == kRoutes.end() || (surface == Surface::metrics_only && !found->with_metrics_only))
-    return problem(404, surface == Surface::metrics_only ? "This listener has /metrics, /-/healthy and /-/ready."
-                                                         : "/ lists what there is.");
-  if (method != "GET" && method != "HEAD") {
-    Reply reply = problem(405, "Only GET and HEAD.");
-    reply.allow = "GET, HEAD";
-    return reply;
+  set("method", question.method);
+  set("client", question.client);
+  set("listener", question.listener);
+  for (const auto& header : query_values(query, "header")) {
+    const size_t colon = header.find(':');
+    if (colon == std::string::npos || colon == 0)
+      return problem(400, fmt::format("header \"{}\" has no colon; write NAME: VALUE", header));
+    const size_t value = header.find_first_not_of(" \t", colon + 1);
+    question.headers.emplace_back(header.substr(0, colon), value == std::string::npos ? "" : header.substr(value));
   }
-  return found->handle(*this);
+  const auto told = sources_.control.explain(question);
+  return told.question.empty() ? json_reply(explanation_json(told)) : problem(400, told.question);
+}
+
+void Api::recent(std::string_view query, std::function<void(Reply)> done) const {
+  constexpr size_t kMost = 100;
+  sources_.control.recent(query_value(query, "id"), kMost, [done = std::move(done)](const Control::Recent& found) {
+    done(json_reply(requests_json(found)));
+  });
+}
+
+Reply Api::backend(std::string_view pool, std::string_view name) const {
+  const auto inventory = sources_.inventory();
+  const Place place = find_backend(*inventory, pool, name);
+  return place.missing ? *place.missing : json_reply(backend_json(*place.pool, place.index));
+}
+
+Reply Api::order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const {
+  const auto inventory = sources_.inventory();
+  const Place place = find_backend(*inventory, pool, name);
+  if (place.missing) return *place.missing;
+  const BackendOrder order = what == "drain"     ? BackendOrder::drain
+                             : what == "disable" ? BackendOrder::disable
+                                                 : BackendOrder::serve;
+  const bool changed = sources_.control.order(place.pool->backends[place.index], order, std::string(peer));
+  return json_reply(backend_json(*place.pool, place.index, &changed));
+}
+
+struct Api::Route {
+  std::string_view method;  // GET stands for HEAD, too
+  std::string_view path;    // {} is any segment
+  bool with_metrics_only;
+  Reply (*handle)(Api&, const Request&, const std::vector<std::string_view>& segments, std::string_view query);
+
+  bool takes(const std::vector<std::string_view>& asked) const {
+    const auto ours = segments(path);
+    return std::equal(ours.begin(), ours.end(), asked.begin(), asked.end(),
+                      [](auto own, auto theirs) { return own == theirs || (own == "{}" && !theirs.empty()); });
+  }
+};
+
+Reply Api::answer(std::string_view method, std::string_view target, Surface surface) {
+  Reply reply;
+  answer({method, target, surface}, [&](Reply made) { reply = std::move(made); });
+  return reply;
+}
+
+void Api::answer(const Request& request, std::function<void(Reply)> done) {
+  using Segments = std::vector<std::string_view>;
+  using Text = std::string_view;
+  static constexpr auto kOrder = [](Api& api, const Request& r, const Segments& s, Text) {
+    return api.order(s[3], s[5], s[6], r.peer);
+  };
+  static constexpr std::array kRoutes{
+      Route{"GET", "/metrics", true,
+            [](Api& api, const Request&, const Segments&, Text) {
+              return Reply{200, Exposition::kContentType, api.exposition_.text()};
+            }},
+      Route{"GET", "/-/healthy", true,
+            [](Api&, const Request&, const Segments&, Text) { return Reply{.body = "ok\n"}; }},
+      Route{"GET", "/-/ready", true, [](Api& api, const Request&, const Segments&, Text) { return api.ready(); }},
+      Route{"GET", "/api/v1/status", false,
+            [](Api& api, const Request&, const Segments&, Text) {
+              const auto& from = api.sources_;
+              return json_reply(status_json(*from.inventory(), from.process, from.control.facts()));
+            }},
+      Route{"GET", "/api/v1/pools", false,
+            [](Api& api, const Request&, const Segments&, Text) {
+              return json_reply(pools_json(*api.sources_.inventory(), api.sources_.process));
+            }},
+      Route{"GET", "/api/v1/pools/{}/backends/{}", false,
+            [](Api& api, const Request&, const Segments& s, Text) { return api.backend(s[3], s[5]); }},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/drain", false, kOrder},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/disable", false, kOrder},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/enable", false, kOrder},
+      Route{"POST", "/api/v1/reload", false,
+            [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
+      Route{"GET", "/api/v1/explain", false,
+            [](Api& api, const Request&, const Segments&, Text query) { return api.explain(query); }},
+      Route{"GET", "/api/v1/requests", false, nullptr},  // answered later
+      Route{"GET", "/api/v1/causes", false,
+            [](Api&, const Request&, const Segments&, Text) { return json_reply(causes_json()); }},
+      Route{"GET", "/", false,
+            [](Api&, const Request&, const Segments&, Text) {
+              return Reply{200, "text/html; charset=utf-8", std::string(kIndex)};
+            }},
+  };
+  const size_t mark = std::min(request.target.find('?'), request.target.size());
+  const auto asked = segments(request.target.substr(0, mark));
+  const Text query = request.target.substr(std::min(mark + 1, request.target.size()));
+  const Route* found = std::find_if(kRoutes.begin(), kRoutes.end(), [&](const Route& route) {
+    return request.target.starts_with('/') && route.takes(asked);
+  });
+  if (found == kRoutes.end() || (request.surface == Surface::metrics_only && !found->with_metrics_only))
+    return done(problem(404, request.surface == Surface::metrics_only
+                                 ? "This listener has /metrics, /-/healthy and /-/ready."
+                                 : "/ lists what there is."));
+  if (found->method == "GET" ? !only_reads(request.method) : request.method != found->method) {
+    Reply reply = problem(405, found->method == "GET" ? "Only GET and HEAD." : "Only POST.");
+    reply.allow = found->method == "GET" ? "GET, HEAD" : "POST";
+    return done(std::move(reply));
+  }
+  if (!found->handle) return recent(query, std::move(done));
+  done(found->handle(*this, request, asked, query));
 }
 
 }  // namespace weir::admin

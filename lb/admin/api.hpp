@@ -1,9 +1,12 @@
 // What the admin listener answers, without its sockets.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "lb/admin/access.hpp"
 #include "lb/admin/inventory.hpp"
 #include "lb/admin/metrics.hpp"
 
@@ -14,39 +17,44 @@ struct Reply {
   std::string_view content_type = "text/plain; charset=utf-8";
   std::string body;
   std::string_view allow = {};  // the Allow field of a 405
+  bool asks_for_token = false;  // a 401
 };
 
-/// RFC 9457.
-Reply problem(uint16_t status, std::string_view detail);
+/// RFC 9457. `more`: further members, as they stand in the object: `"errors":[…]`; empty: none.
+Reply problem(uint16_t status, std::string_view detail, std::string_view more = {});
 
-/// Where a request comes in.
-enum class Surface {
-  everything,
-  metrics_only,  // /metrics, /-/healthy and /-/ready
+/// A request that may be answered (access.hpp has judged it).
+struct Request {
+  std::string_view method, target;
+  Surface surface = Surface::everything;
+  std::string_view peer = "-";  // for the log: who asks
 };
 
 class Api {
  public:
   explicit Api(Sources sources) : sources_(sources), exposition_(std::move(sources)) {}
-  /// `target` as in the request line; a query is ignored. GET and HEAD only; a HEAD gets the body too, which the caller
-  /// leaves out.
+  /// `done` gets the answer, now or (what the workers are asked about) later, on the control thread. GET and HEAD get
+  /// the same; the caller leaves out the body of a HEAD.
+  void answer(const Request& request, std::function<void(Reply)> done);
+  /// The same for what is answered at once.
   Reply answer(std::string_view method, std::string_view target, Surface surface);
 
  private:
+  struct Route;
   Reply ready() const;
+  Reply reload(std::string_view query) const;
+  Reply explain(std::string_view query) const;
+  void recent(std::string_view query, std::function<void(Reply)> done) const;
+  Reply backend(std::string_view pool, std::string_view name) const;
+  Reply order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const;
+
   Sources sources_;
   Exposition exposition_;
 };
 
-/// {"generation": …, "pools": [...]}; docs/admin.md describes the members.
-std::string pools_json(const Inventory& inventory, const ProcessState& process);
-/// {"causes": [...]}, the closed list of lb/base/cause.hpp.
-std::string causes_json();
-
-/// Why a request must be refused, or empty. Against DNS rebinding, the Host must be an IP address, a loopback name or
-/// `bound_host` (a host as Endpoint::host() gives it); against other sites' scripts, an Origin must be the listener's
-/// own. `check_host` is off for unix sockets and for metrics listeners beyond loopback: no browser can be lured to the
-/// former, the latter have names of their own.
-std::string_view refuse(std::string_view host, std::string_view origin, std::string_view bound_host, bool check_host);
+/// The values of a query's parameter, decoded. Bad escapes stand for themselves.
+std::vector<std::string> query_values(std::string_view query, std::string_view name);
+/// The first of them; empty if there is none.
+std::string query_value(std::string_view query, std::string_view name);
 
 }  // namespace weir::admin

@@ -3,9 +3,10 @@
 
 #include <mutex>
 
-#include "lb/admin/api.hpp"
+#include "lb/admin/api_json.hpp"
 #include "lb/admin/json_text.hpp"
 #include "lb/admin/latency.hpp"
+#include "lb/admin/process_facts.hpp"
 #include "lb/base/log_time.hpp"
 
 namespace weir::admin {
@@ -18,28 +19,48 @@ json::value milliseconds_or_null(const Latency& latency, double q) {
   return microseconds ? json::value(*microseconds / 1000.0) : json::value(nullptr);
 }
 
-template <typename Member>
-uint64_t sum(const std::vector<BackendCells>& cells, Member BackendCells::*member) {
+template <typename Cells>
+uint64_t sum(const std::vector<Cells>& cells, Counter Cells::*member) {
   uint64_t total = 0;
   for (const auto& worker : cells) total += (worker.*member).get();
   return total;
 }
 
+json::value time_or_null(int64_t wall_ns) {
+  if (wall_ns <= 0) return nullptr;
+  std::string text;
+  append_rfc3339(wall_ns, text);
+  return json::value(text);
+}
+
+json::object responses_object(const std::vector<BackendCells>& cells) {
+  static constexpr const char* kClasses[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+  json::object object;
+  for (size_t i = 1; i < std::size(kClasses); ++i) {
+    uint64_t total = 0;
+    for (const auto& worker : cells) total += worker.responses[i].get();
+    object[kClasses[i]] = total;
+  }
+  return object;
+}
+
 json::object backend_object(const config::Backend& config, const BackendState& state) {
   Latency latency;
   latency.add(state.cells);
-  std::string reason, since;
+  std::string reason;
+  json::value since;
   {
     const std::lock_guard lock(state.reason_mutex);
     reason = state.reason;
-    if (state.since_wall_ns > 0) append_rfc3339(state.since_wall_ns, since);
+    since = time_or_null(state.since_wall_ns);
   }
   json::object object;
   object["name"] = state.name;
   object["address"] = state.address.to_string();
   object["status"] = to_string(state.status.load());
+  object["health"] = to_string(state.health.load());
   object["reason"] = reason;
-  object["since"] = since.empty() ? json::value(nullptr) : json::value(since);
+  object["since"] = since;
   object["weight"] = config.weight;
   object["effective_weight"] = config.weight * (state.weight_permille.load() / 1000.0);
   object["backup"] = config.backup;
@@ -48,7 +69,9 @@ json::object backend_object(const config::Backend& config, const BackendState& s
   object["connections"] = state.open_connections.load();
   object["requests"] = sum(state.cells, &BackendCells::requests);
   object["failures"] = sum(state.cells, &BackendCells::failures);
+  object["responses"] = responses_object(state.cells);
   object["latency_ms"] = {{"p50", milliseconds_or_null(latency, 0.5)}, {"p99", milliseconds_or_null(latency, 0.99)}};
+  object["latency_buckets"] = json::array(latency.buckets.begin(), latency.buckets.end());
   object["ejections"] = state.ejections.load();
   object["checks_ok"] = state.checks_ok.load();
   object["checks_failed"] = state.checks_failed.load();
@@ -75,6 +98,27 @@ json::object pool_object(const PoolEntry& pool) {
   return object;
 }
 
+bool takes_requests(const config::Backend& config, const BackendState& state) {
+  const BackendStatus status = state.status.load();
+  return config.weight > 0 && (status == BackendStatus::up || status == BackendStatus::unknown);
+}
+
+size_t usable(const PoolEntry& pool) {
+  size_t n = 0;
+  for (size_t i = 0; i < pool.backends.size(); ++i) n += takes_requests(pool.config->backends[i], *pool.backends[i]);
+  return n;
+}
+
+json::array problems(const std::vector<config::Problem>& found) {
+  json::array list;
+  for (const auto& problem : found)
+    list.push_back({{"file", problem.at.file},
+                    {"line", problem.at.line},
+                    {"column", problem.at.column},
+                    {"message", problem.message}});
+  return list;
+}
+
 }  // namespace
 
 std::string pools_json(const Inventory& inventory, const ProcessState& process) {
@@ -85,6 +129,58 @@ std::string pools_json(const Inventory& inventory, const ProcessState& process) 
   object["generation"] = process.generation.load();
   object["pools"] = std::move(pools);
   return json_text(object);
+}
+
+std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed) {
+  json::object object = backend_object(pool.config->backends[index], *pool.backends[index]);
+  object["pool"] = pool.state->name;
+  object["usable"] = usable(pool);
+  if (changed) object["changed"] = *changed;
+  return json_text(object);
+}
+
+std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts) {
+  json::array listeners;
+  for (const auto& [name, address] : facts.listeners) listeners.push_back({{"name", name}, {"address", address}});
+  size_t backends = 0, serving = 0;
+  for (const auto& pool : inventory.pools) {
+    backends += pool.backends.size();
+    serving += usable(pool);
+  }
+  json::object object;
+  object["version"] = WEIR_VERSION;
+  object["pid"] = ::getpid();
+  object["started"] = time_or_null(process.started_wall_ns.load());
+  object["workers"] = process.workers;
+  object["file"] = facts.file;
+  object["generation"] = process.generation.load();
+  object["loaded"] = time_or_null(process.loaded_wall_ns.load());
+  object["reloads"] = {{"ok", process.reloads_ok.load()}, {"failed", process.reloads_failed.load()}};
+  object["ready"] = process.ready.load();
+  object["draining"] = process.draining.load();
+  object["listeners"] = std::move(listeners);
+  object["pools"] = inventory.pools.size();
+  object["backends"] = {{"all", backends}, {"usable", serving}};
+  object["connections"] = facts.connections;
+  object["requests"] = sum(process.cells, &WorkerCells::requests_parsed);
+  object["memory_bytes"] = resident_bytes();
+  object["open_files"] = open_descriptors();
+  return json_text(object);
+}
+
+std::string reload_json(const ReloadOutcome& outcome) {
+  json::object object;
+  object["dry_run"] = outcome.kind == ReloadOutcome::Kind::would_apply;
+  object["generation"] = outcome.generation;
+  object["changes"] = json::array(outcome.changes.begin(), outcome.changes.end());
+  object["warnings"] = problems(outcome.warnings);
+  return json_text(object);
+}
+
+std::string reload_members(const ReloadOutcome& outcome) {
+  return "\"errors\":" + json::serialize(problems(outcome.errors)) +
+         ",\"warnings\":" + json::serialize(problems(outcome.warnings)) +
+         ",\"generation\":" + std::to_string(outcome.generation);
 }
 
 std::string causes_json() {

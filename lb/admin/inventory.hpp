@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/model.hpp"
+#include "lb/admin/control.hpp"
 #include "lb/base/state.hpp"
 
 namespace weir::admin {
@@ -21,16 +23,18 @@ struct Inventory {
   std::vector<PoolEntry> pools;
   std::vector<std::shared_ptr<RouteState>> routes;  // with the one for requests that no route takes
   uint32_t max_series = 50'000;                     // config::Config::max_series
+  std::string token;                                // config::Admin::token
 };
 
 /// Called on the control thread for each request that needs it; never returns null.
 using InventorySource = std::function<std::shared_ptr<const Inventory>()>;
 
-/// Where everything comes from. `process` must outlive whoever holds this.
+/// Where everything comes from, and what can be done. `process` must outlive whoever holds this.
 struct Sources {
-  const ProcessState& process;
+  ProcessState& process;
   InventorySource inventory;
   std::function<uint64_t()> log_lines_lost = [] { return uint64_t{0}; };  // AccessLog::lost_lines()
+  Control control = {};
 };
 
 }  // namespace weir::admin

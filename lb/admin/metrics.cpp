@@ -248,6 +248,11 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
   reloads.add({{"result", "failed"}}, process.reloads_failed.load());
   reloads.move_to(families);
 
+  FamilyWriter refused("weir_admin_refused_total", "Requests that the admin listeners refused.", MetricType::Counter);
+  for (size_t i = 0; i < kAdminRefusals; ++i)
+    refused.add({{"reason", to_string(static_cast<AdminRefusal>(i))}}, process.admin_refused[i].load());
+  refused.move_to(families);
+
   FamilyWriter headers("weir_request_headers_dropped_total", "Header fields of requests that were not forwarded.",
                        MetricType::Counter);
   headers.add({{"reason", "underscore"}}, sum(process.cells, &WorkerCells::headers_dropped_underscore));
@@ -298,7 +303,7 @@ void collect_pools(const Inventory& inventory, std::vector<MetricFamily>& famili
                        "First byte of an attempt sent to the head of its response, over the whole pool.",
                        MetricType::Histogram);
   for (const auto& pool : inventory.pools) {
-    for (const auto status : {BackendStatus::unknown, BackendStatus::up, BackendStatus::down, BackendStatus::ejected}) {
+    for (const auto status : kBackendStatuses) {
       uint64_t n = 0;
       for (const auto& backend : pool.backends) n += backend->status == status;
       backends.add({{"pool", pool.state->name}, {"status", to_string(status)}}, n);
@@ -337,12 +342,12 @@ void collect_backends(const Inventory& inventory, std::vector<MetricFamily>& fam
   FamilyWriter statuses("weir_backend_status", "1 for the status it has, 0 for the others.", MetricType::Gauge);
   FamilyWriter responses("weir_backend_responses_total", "Responses of the backend by class.", MetricType::Counter);
   FamilyWriter checks("weir_backend_checks_total", "Active health checks by their result.", MetricType::Counter);
-  statuses.reserve(4 * count);
+  statuses.reserve(kBackendStatuses.size() * count);
   responses.reserve(4 * count);
   checks.reserve(2 * count);
   for_each_backend(inventory, [&](const BackendEntry& b) {
     const BackendStatus now = b.state.status;
-    for (const auto status : {BackendStatus::unknown, BackendStatus::up, BackendStatus::down, BackendStatus::ejected})
+    for (const auto status : kBackendStatuses)
       statuses.add({{"pool", b.state.pool}, {"backend", b.state.name}, {"status", to_string(status)}},
                    uint64_t{status == now});
     for (size_t i = 1; i < kClasses.size(); ++i) {

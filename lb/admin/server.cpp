@@ -1,6 +1,6 @@
 #include "lb/admin/server.hpp"
 
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "lb/admin/socket_file.hpp"
+#include "lb/base/clock.hpp"
 #include "lb/base/log.hpp"
 #include "lb/net/socket.hpp"
 
@@ -33,23 +35,53 @@ using Stream = boost::beast::basic_stream<Protocol>;
 constexpr std::chrono::milliseconds kPauseAfterAcceptError{100};  // descriptors ran out: don't spin
 constexpr std::chrono::seconds kLinger{2};  // RFC 9112 §9.6: let the client read the answer to what it is still sending
 constexpr size_t kLingerBytes = 64 << 10;
+constexpr std::chrono::seconds kRefusalLog{1};  // between two lines about refused requests
 
 class Session;
 
 /// What the sessions share; empty of the API once the server has stopped.
 struct Hub {
-  explicit Hub(Sources sources) : api(std::in_place, std::move(sources)) {}
+  explicit Hub(Sources from) : sources(from), api(std::in_place, std::move(from)) {}
+  void note_refusal(const Refusal& refusal, const std::string& peer, std::string_view method, std::string_view target);
+
+  const Sources sources;
   std::optional<Api> api;
   std::set<Session*> sessions;
   uint64_t waits = 0;  // numbers the waits of sessions, in their order
+  TimePoint next_refusal_log{};
+  uint64_t refusals_not_logged = 0;
 };
 
-/// How requests that come in by one listener are judged.
-struct Entrance {
-  Surface surface;
-  std::string host;
-  bool check_host;
-};
+/// Counted all, logged once a second: whoever asks in a loop must not fill the disk.
+void Hub::note_refusal(const Refusal& refusal, const std::string& peer, std::string_view method,
+                       std::string_view target) {
+  sources.process.admin_refused[static_cast<size_t>(refusal.reason)].fetch_add(1);
+  const TimePoint now = monotonic_now();
+  if (now < next_refusal_log) {
+    ++refusals_not_logged;
+    return;
+  }
+  next_refusal_log = now + kRefusalLog;
+  log::warn("admin_refused", {{"peer", peer},
+                              {"method", std::string(method)},
+                              {"target", std::string(target)},
+                              {"reason", std::string(to_string(refusal.reason))},
+                              {"more", std::to_string(std::exchange(refusals_not_logged, 0))}});
+}
+
+/// Who asks: "127.0.0.1:51234", or "uid 1000" over a unix socket.
+std::string peer_of(Stream& stream) {
+  const int fd = stream.socket().native_handle();
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return "-";
+  if (storage.ss_family != AF_UNIX)
+    return Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length).to_string();
+  ucred credentials{};
+  length = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return "unix socket";
+  return "uid " + std::to_string(credentials.uid);
+}
 
 bool is_loopback(const Endpoint& where) {
   static const auto v4 = AddressBlock::parse("127.0.0.0/8"), v6 = AddressBlock::parse("::1");
@@ -59,7 +91,11 @@ bool is_loopback(const Endpoint& where) {
 class Session : public std::enable_shared_from_this<Session> {
  public:
   Session(Stream stream, std::shared_ptr<Hub> hub, Entrance entrance, const void* listener)
-      : stream_(std::move(stream)), hub_(std::move(hub)), entrance_(std::move(entrance)), listener_(listener) {
+      : stream_(std::move(stream)),
+        hub_(std::move(hub)),
+        entrance_(std::move(entrance)),
+        listener_(listener),
+        peer_(peer_of(stream_)) {
     hub_->sessions.insert(this);
   }
   ~Session() { hub_->sessions.erase(this); }
@@ -93,22 +129,31 @@ class Session : public std::enable_shared_from_this<Session> {
       return send(problem(400, "The request breaks RFC 9112."), false);
     if (error) return;  // gone, or too slow
     try {
-      const auto& request = parser_->get();
-      send(answer(request), request.keep_alive());
+      respond(parser_->get());
     } catch (const std::exception& e) {
       log::error("admin_request_failed", {{"error", e.what()}});
       send(problem(500, "The answer could not be made; the event log says why."), false);
     }
   }
 
-  Reply answer(const http::request<http::string_body>& request) {
+  void respond(const http::request<http::string_body>& request) {
     const auto text = [](boost::beast::string_view view) { return std::string_view(view.data(), view.size()); };
     const size_t hosts = request.count(http::field::host);
-    if (hosts > 1 || (hosts == 0 && request.version() >= 11)) return problem(400, "One Host field is needed.");
-    const auto refused = refuse(text(request[http::field::host]), text(request[http::field::origin]), entrance_.host,
-                                entrance_.check_host);
-    if (!refused.empty()) return problem(403, refused);
-    return hub_->api->answer(text(request.method_string()), text(request.target()), entrance_.surface);
+    const bool keep_alive = request.keep_alive();
+    if (hosts > 1 || (hosts == 0 && request.version() >= 11))
+      return send(problem(400, "One Host field is needed."), keep_alive);
+    const Credentials credentials{text(request.method_string()), text(request[http::field::host]),
+                                  text(request[http::field::origin]), text(request[http::field::authorization])};
+    if (const auto refusal = judge(entrance_, credentials, hub_->sources.inventory()->token)) {
+      hub_->note_refusal(*refusal, peer_, credentials.method, text(request.target()));
+      Reply reply = problem(refusal->status, refusal->detail);
+      reply.asks_for_token = refusal->status == 401;
+      return send(std::move(reply), keep_alive);
+    }
+    hub_->api->answer({credentials.method, text(request.target()), entrance_.surface, peer_},
+                      [self = shared_from_this(), keep_alive](Reply reply) {
+                        if (self->hub_->api) self->send(std::move(reply), keep_alive);
+                      });
   }
 
   void send(Reply reply, bool keep_alive) {
@@ -126,6 +171,7 @@ class Session : public std::enable_shared_from_this<Session> {
       response_.set("Content-Security-Policy",
                     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
     if (!reply.allow.empty()) set(http::field::allow, reply.allow);
+    if (reply.asks_for_token) set(http::field::www_authenticate, "Bearer realm=\"weir\"");
     response_.keep_alive(keep_alive);
     response_.content_length(reply.body.size());
     if (!head) response_.body() = std::move(reply.body);
@@ -155,6 +201,7 @@ class Session : public std::enable_shared_from_this<Session> {
   const std::shared_ptr<Hub> hub_;
   const Entrance entrance_;
   const void* const listener_;
+  const std::string peer_;
   uint64_t waits_since_ = 0;
   bool closed_ = false;
   boost::beast::flat_buffer buffer_{2 * (Server::kHeadBytes + Server::kBodyBytes)};
@@ -170,8 +217,11 @@ class Listener : public std::enable_shared_from_this<Listener> {
       : acceptor_(control), pause_(control), hub_(std::move(hub)), address_(sockets.address) {
     acceptor_.assign(Protocol(address_.family(), 0), sockets.fds.front().get());
     sockets.fds.front().release();
+    const Reach reach = address_.is_unix()      ? Reach::local_socket
+                        : is_loopback(address_) ? Reach::loopback
+                                                : Reach::network;
     const bool check_host = !address_.is_unix() && (surface == Surface::everything || is_loopback(address_));
-    entrance_ = {surface, address_.host(), check_host};
+    entrance_ = {surface, reach, address_.host(), check_host};
   }
 
   const Endpoint& address() const { return address_; }
@@ -232,6 +282,8 @@ struct Server::Impl {
   const std::shared_ptr<Hub> hub;
   std::vector<std::shared_ptr<Listener>> listeners;
   std::vector<std::pair<std::string, Endpoint>> not_announced;
+
+  Endpoint listen(const Endpoint& where, Surface surface, const char* name);
 };
 
 Server::Server(asio::io_context& control, Sources sources)
@@ -239,22 +291,38 @@ Server::Server(asio::io_context& control, Sources sources)
 
 Server::~Server() { stop(); }
 
-Endpoint Server::listen(const Endpoint& where, Surface surface) {
-  auto sockets = net::open_listener(where, 1);
+Endpoint Server::Impl::listen(const Endpoint& where, Surface surface, const char* name) {
+  auto sockets = net::open_listener(where, 1, kSocketMode);
   if (where.is_unix()) {
     const std::string path = where.host().substr(5);
-    if (path.starts_with('/')) ::chmod(path.c_str(), 0660);
+    if (path.starts_with('/')) share_socket(path);
   }
-  auto listener = std::make_shared<Listener>(impl_->control, impl_->hub, surface, std::move(sockets));
+  auto listener = std::make_shared<Listener>(control, hub, surface, std::move(sockets));
   listener->accept();
-  impl_->listeners.push_back(listener);
-  impl_->not_announced.emplace_back(surface == Surface::everything ? "admin" : "metrics", listener->address());
+  listeners.push_back(listener);
+  not_announced.emplace_back(name, listener->address());
   return listener->address();
 }
 
 void Server::announce() {
   for (const auto& [name, address] : std::exchange(impl_->not_announced, {}))
     log::info("listening", {{"listener", name}, {"address", address.to_string()}});
+}
+
+Endpoint Server::listen(const Endpoint& where, Surface surface) {
+  return impl_->listen(where, surface, surface == Surface::everything ? "admin" : "metrics");
+}
+
+bool Server::listen_on_socket(const std::string& path) {
+  try {
+    make_folder_of(path);
+    impl_->listen(Endpoint::parse("unix:" + path).value(), Surface::everything, "admin_socket");
+    return true;
+  } catch (const std::exception& error) {
+    log::warn("admin_socket_failed",
+              {{"path", path}, {"reason", error.what()}, {"help", "set admin.socket to another path, or to off"}});
+    return false;
+  }
 }
 
 void Server::stop() {

@@ -1,4 +1,4 @@
-// The operator's HTTP listener, on the control thread. It only reads.
+// The operator's HTTP listener, on the control thread.
 #pragma once
 #include <boost/asio/io_context.hpp>
 
@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "lb/admin/api.hpp"
 #include "lb/base/endpoint.hpp"
@@ -25,12 +26,16 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// On the control thread, or before it runs. Returns the address with its real port. A unix socket gets mode 0660.
-  /// Throws std::system_error with a sentence for people.
+  /// On the control thread, or before it runs. Returns the address with its real port. A unix socket gets mode 0660 and
+  /// the group weir. Throws std::system_error with a sentence for people.
   Endpoint listen(const Endpoint& where, Surface surface);
 
   /// Writes the event `listening` of each listener: once nothing can fail any more, a start that fails has none.
   void announce();
+
+  /// The command line's socket (admin.socket), and its folder if that is missing. Traffic matters more than it does: if
+  /// it can't be had, the event `admin_socket_failed` says why, and that is all. True: it listens.
+  bool listen_on_socket(const std::string& path);
 
   /// On the control thread. Closes listeners and connections; no handler touches what the sources refer to afterwards.
   /// May be called twice.

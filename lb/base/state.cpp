@@ -8,6 +8,17 @@ std::string_view to_string(BackendStatus status) {
     case BackendStatus::up: return "up";
     case BackendStatus::down: return "down";
     case BackendStatus::ejected: return "ejected";
+    case BackendStatus::draining: return "draining";
+    case BackendStatus::disabled: return "disabled";
+  }
+  return "invalid";
+}
+
+std::string_view to_string(AdminRefusal reason) {
+  switch (reason) {
+    case AdminRefusal::host: return "host";
+    case AdminRefusal::origin: return "origin";
+    case AdminRefusal::token: return "token";
   }
   return "invalid";
 }

@@ -2,6 +2,7 @@
 // in-flight numbers, published health and metric cells. Written by the data plane and by the control thread, read by
 // everyone; no locks on the request path.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -21,12 +22,19 @@ struct alignas(64) SharedGauge {
 };
 
 enum class BackendStatus : uint8_t {
-  unknown,  // not yet probed: usable
-  up,       // usable
-  down,     // active checks failed
-  ejected,  // passive ejection
+  unknown,   // not yet probed: usable
+  up,        // usable
+  down,      // active checks failed
+  ejected,   // passive ejection
+  draining,  // by the operator: nothing new, what is in flight goes on
+  disabled,  // by the operator
 };
+inline constexpr std::array kBackendStatuses{BackendStatus::unknown, BackendStatus::up,       BackendStatus::down,
+                                             BackendStatus::ejected, BackendStatus::draining, BackendStatus::disabled};
 std::string_view to_string(BackendStatus status);
+
+/// What the operator wants of a backend.
+enum class BackendOrder : uint8_t { serve, drain, disable };
 
 /// Written by one worker.
 struct alignas(64) BackendCells {
@@ -48,13 +56,17 @@ struct BackendState {
   std::atomic<uint64_t> latency{0};  // peak-EWMA, format private to lb/balance/latency.hpp
   std::atomic<uint32_t> consecutive_failures{0};
   std::atomic<uint32_t> open_connections{0};
-  std::atomic<BackendStatus> status{BackendStatus::unknown};  // written by the health monitor alone
-  std::atomic<uint32_t> weight_permille{1000};                // slow start; written by the health monitor alone
+  // Written by the health monitor alone:
+  std::atomic<BackendStatus> status{BackendStatus::unknown};  // what counts: the operator's order, else health
+  std::atomic<BackendStatus> health{BackendStatus::unknown};  // what checks and ejection say; never draining, disabled
+  std::atomic<BackendOrder> order{BackendOrder::serve};
+  std::atomic<uint32_t> weight_permille{1000};  // slow start
   std::atomic<uint64_t> ejections{0}, checks_ok{0}, checks_failed{0}, transitions{0};
   std::vector<BackendCells> cells;  // by worker
   /// Why it is in its state, for people; guarded by reason_mutex, never touched on the request path.
   mutable std::mutex reason_mutex;
   std::string reason;
+  std::string ordered_by;  // who gave the order, empty with BackendOrder::serve
   int64_t since_wall_ns = 0;
 };
 
@@ -101,6 +113,11 @@ struct alignas(64) WorkerCells {
   std::atomic<uint64_t> buffer_bytes{0};  // held in connection buffers; one writer
 };
 
+/// Why the admin listeners refused a request (security-rules F7).
+enum class AdminRefusal : uint8_t { host, origin, token };
+inline constexpr size_t kAdminRefusals = 3;
+std::string_view to_string(AdminRefusal reason);
+
 /// What the admin listener and the metrics see of the whole process.
 struct ProcessState {
   explicit ProcessState(size_t worker_count) : workers(worker_count), cells(worker_count) {}
@@ -109,6 +126,7 @@ struct ProcessState {
   std::atomic<bool> ready{false}, draining{false};
   std::atomic<uint64_t> generation{0}, reloads_ok{0}, reloads_failed{0};
   std::atomic<int64_t> started_wall_ns{0}, loaded_wall_ns{0};
+  std::atomic<uint64_t> admin_refused[kAdminRefusals]{};
 };
 
 }  // namespace weir

@@ -62,9 +62,10 @@ void remove_stale_socket(const Endpoint& where) {
     ::unlink(address->sun_path);
 }
 
-ListenerSockets open_unix(const Endpoint& where, size_t workers) {
+ListenerSockets open_unix(const Endpoint& where, size_t workers, unsigned mode) {
   remove_stale_socket(where);
   UniqueFd fd = new_socket(where);
+  if (mode) ::fchmod(fd.get(), mode);  // unix(7): bind() takes it over, so that nobody else gets in for a moment
   if (::bind(fd.get(), where.address(), where.length) != 0) fail(where, errno);
   if (::listen(fd.get(), kBacklog) != 0) fail(where, errno);
   ListenerSockets sockets{where, {}};
@@ -85,8 +86,8 @@ Endpoint without_ipv6(const Endpoint& where) {
 
 }  // namespace
 
-ListenerSockets open_listener(const Endpoint& where, size_t workers) {
-  if (where.is_unix()) return open_unix(where, workers);
+ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned unix_mode) {
+  if (where.is_unix()) return open_unix(where, workers, unix_mode);
   const Endpoint real = without_ipv6(where);
   if (real.port() != 0) listen_tcp(real, false);  // closed at once: only to see that nobody has the port
   return open_listener_beside(real, workers);

@@ -11,12 +11,13 @@ namespace weir::net {
 
 /// One listening socket a worker on one address (a unix socket is one socket, duplicated). Port 0 takes a free port,
 /// the same for all. A port in use is an error even if its owner allows sharing, or a second daemon would silently take
-/// half the connections. Throws std::system_error with a sentence for people.
+/// half the connections. `unix_mode`: the permissions of a unix socket, less the umask (0: all of what that leaves).
+/// Throws std::system_error with a sentence for people.
 struct ListenerSockets {
   Endpoint address;  // with the real port
   std::vector<UniqueFd> fds;
 };
-ListenerSockets open_listener(const Endpoint& where, size_t workers);
+ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned unix_mode = 0);
 
 /// The same without that check, for a TCP address that this process itself listens on, or stops listening on.
 ListenerSockets open_listener_beside(const Endpoint& where, size_t workers);

@@ -113,9 +113,11 @@ bool Exchange::take_backend() {
 
 void Exchange::connect_upstream(bool fresh) {
   ++attempts_;
+  attempt_began_ = worker_.now;
   set_->cells->requests.add();
   UpstreamConnection* connection =
       fresh ? nullptr : UpstreamConnection::take_idle(*set_, worker_.now, idempotent_ ? Duration::max() : kFreshEnough);
+  attempt_reused_ = connection != nullptr;
   if (connection) {
     set_->cells->reused.add();
     upstream_ = connection;
@@ -182,6 +184,7 @@ bool Exchange::wants_upgrade() const {
 
 void Exchange::attempt_failed(Cause why, route::FailureKind kind) {
   route::Attempt attempt = describe_attempt(kind);
+  note_attempt(why, 0);
   release_upstream(false);
   last_cause_ = why;
   const auto verdict = route::decide(attempt, pool_->pool->config->retry);
@@ -192,6 +195,7 @@ void Exchange::attempt_failed(Cause why, route::FailureKind kind) {
 
 /// An answer that breaks the protocol: asking again would not mend it.
 void Exchange::bad_response(Cause why) {
+  note_attempt(why, 0);
   release_upstream(false);
   report_failure();
   fail(why);
@@ -236,6 +240,20 @@ void Exchange::next_attempt(route::Verdict verdict) {
   }
   release_backend();
   begin_attempt();
+}
+
+/// For `weir why`.
+void Exchange::note_attempt(Cause why, uint16_t status) {
+  if (failed_count_ < failed_.size()) {
+    const auto microseconds = [](Duration d) { return static_cast<uint32_t>(std::max<int64_t>(0, d.count() / 1000)); };
+    failed_[failed_count_] = {set_->backend.get(),
+                              microseconds(attempt_began_ - started_),
+                              microseconds(worker_.now - attempt_began_),
+                              status,
+                              why,
+                              attempt_reused_};
+  }
+  ++failed_count_;
 }
 
 /// For passive ejection: only what the backend is to blame for.

@@ -7,6 +7,7 @@
 
 #include "lb/base/endpoint.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -198,12 +199,8 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
     return skip;
   }
   const auto& config = worker_.runtime->config();
-  http1::RequestRules rules;
-  rules.header_bytes = config.limits.header_bytes;
-  rules.header_count = config.limits.header_count;
-  rules.underscores = static_cast<http1::RequestRules::Underscores>(config.http.underscores);
   Exchange* exchange = worker_.take_exchange();
-  const auto result = http1::parse_request({bytes + skip, size - skip}, rules, exchange->head);
+  const auto result = http1::parse_request({bytes + skip, size - skip}, request_rules(config), exchange->head);
   const TimePoint first_byte = head_started_ == TimePoint{} ? worker_.now : head_started_;
   if (result.status == http1::Parse::need_more) {
     worker_.recycle(exchange);

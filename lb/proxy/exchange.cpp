@@ -1,6 +1,7 @@
 // The beginning and the end of a request.
 #include "lb/proxy/exchange.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "lb/proxy/downstream.hpp"
@@ -9,6 +10,16 @@
 namespace weir::proxy {
 
 using http1::FieldId;
+
+namespace {
+
+/// Not what the configuration or the protocol asks for.
+bool worth_remembering(Cause cause) {
+  return cause != Cause::none && cause != Cause::redirect && cause != Cause::fixed_response &&
+         cause != Cause::max_forwards;
+}
+
+}  // namespace
 
 /// The head moves out of the receive scratch: a retry and the log read it again.
 void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
@@ -34,8 +45,8 @@ void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
   total_deadline_ = try_deadline_ = TimePoint::max();
   queue_deadline_ = TimePoint::max();
   turn_ = {};
-  tried_count_ = attempts_ = 0;
-  status_ = 0;
+  tried_count_ = attempts_ = failed_count_ = 0;
+  status_ = upstream_status_ = 0;
   cause_ = last_cause_ = Cause::none;
   max_forwards_ = kNoMaxForwards;
   upstream_keep_alive_ = 0;
@@ -125,6 +136,9 @@ void Exchange::record() {
   cells.causes[static_cast<size_t>(cause_)].add();
   const auto us = static_cast<uint64_t>((monotonic_now() - started_).count() / 1000);
   cells.latency.observe(us);
+  // What was answered at the first try pays for one comparison here.
+  if (attempts_ > 1 || status >= 500 || worth_remembering(cause_))
+    remember(wall_now_ns() - static_cast<int64_t>(us) * 1000, us, status);
   AccessLog* log = worker_.shared.access_log.load(std::memory_order_acquire);
   if (!log) return;
   AccessRecord entry;
@@ -149,6 +163,46 @@ void Exchange::record() {
   if (pool_) entry.pool = pool_->pool->state->name;
   if (set_) entry.backend = set_->backend->name;
   if (!log->write(worker_.index, entry)) worker_.cells.log_dropped.add();
+}
+
+/// Copies into the worker's ring; nothing is allocated.
+void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) {
+  constexpr uint64_t kMost = ~uint32_t{0};
+  RequestRecord& record = worker_.recent.next(pool_ != nullptr);
+  record.wall_ns = wall_ns;
+  record.duration_us = static_cast<uint32_t>(std::min(duration_us, kMost));
+  record.status = status;
+  record.cause = cause_;
+  record.attempts = attempts_;
+  record.id = request_id_;
+  record.client = client_;
+  record.method = head.method_view();
+  record.host = head.host();
+  record.target = head.view(head.target, head.target_length);
+  record.listener = downstream_->listener().name;
+  record.pool = pool_ ? std::string_view(pool_->pool->state->name) : std::string_view();
+  record.route = route_ ? std::string_view(route_->state->name) : std::string_view();
+  record.kept = 0;
+  const auto add = [&](const FailedAttempt& from) {
+    AttemptRecord& attempt = record.tries[record.kept++];
+    attempt.backend = from.backend->name;
+    attempt.address = from.backend->address.storage;
+    attempt.address_length = from.backend->address.length;
+    attempt.start_us = from.start_us;
+    attempt.took_us = from.took_us;
+    attempt.status = from.status;
+    attempt.cause = from.cause;
+    attempt.reused = from.reused;
+  };
+  for (size_t i = 0; i < std::min<size_t>(failed_count_, failed_.size()); ++i) add(failed_[i]);
+  // The last one has not failed, or by what came after its answer's head; or the time was over, or the client gone.
+  if (attempts_ > failed_count_ && record.kept < RequestRecord::kAttempts) {
+    const uint64_t start = static_cast<uint64_t>(std::max<int64_t>(0, (attempt_began_ - started_).count() / 1000));
+    const uint64_t to_head = static_cast<uint64_t>((attempt_started_ - attempt_began_).count() / 1000) + upstream_us_;
+    const uint64_t took = upstream_status_ ? to_head : duration_us - std::min(start, duration_us);
+    add({set_->backend.get(), static_cast<uint32_t>(start), static_cast<uint32_t>(std::min(took, kMost)),
+         upstream_status_, cause_, attempt_reused_});
+  }
 }
 
 }  // namespace weir::proxy

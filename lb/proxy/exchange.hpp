@@ -72,6 +72,15 @@ class Exchange final : public Timer {
   static constexpr uint32_t kNoMaxForwards = ~uint32_t{0};
   static constexpr size_t kMaxTried = config::Retry::kMaxAttempts + 1;
 
+  /// An attempt that has failed, kept until it is known whether the request was worth remembering.
+  struct FailedAttempt {
+    const BackendState* backend;  // the pinned runtime holds it
+    uint32_t start_us, took_us;
+    uint16_t status;
+    Cause cause;
+    bool reused;
+  };
+
   // pipeline.cpp: the steps of handle_request, in order; false: the request is answered, or waits.
   bool normalize_target();
   void identify_client();
@@ -109,6 +118,7 @@ class Exchange final : public Timer {
   bool drop_backend();
   void release_places();
   void report_failure();
+  void note_attempt(Cause why, uint16_t status);
   void report_success();
   void arm_phase(Duration how_long);
   void arm_phase_until(TimePoint deadline);
@@ -150,6 +160,7 @@ class Exchange final : public Timer {
   void fail(Cause why, const char* detail = "");
   void finish();
   void record();
+  void remember(int64_t wall_ns, uint64_t duration_us, uint16_t status);
 
   Worker& worker_;
   DownstreamConnection* downstream_ = nullptr;
@@ -167,7 +178,8 @@ class Exchange final : public Timer {
   bool trusted_peer_ = false;
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;
-  TimePoint started_{}, attempt_started_{}, total_deadline_{}, phase_deadline_{}, try_deadline_{}, queue_deadline_{};
+  TimePoint started_{}, attempt_began_{}, attempt_started_{};
+  TimePoint total_deadline_{}, phase_deadline_{}, try_deadline_{}, queue_deadline_{};
   Turn turn_;  // in the pool's queue
   uint64_t serial_ = 0;
   std::string_view first_body_;  // came with the head; in the receive scratch
@@ -178,13 +190,16 @@ class Exchange final : public Timer {
   uint32_t upstream_keep_alive_ = 0;        // seconds the backend announced, 0: none
   uint8_t tried_count_ = 0;
   uint8_t attempts_ = 0;
-  uint16_t status_ = 0;
+  uint8_t failed_count_ = 0;  // attempts that have failed; the first of them are in failed_
+  std::array<FailedAttempt, RequestRecord::kAttempts> failed_;
+  uint16_t status_ = 0, upstream_status_ = 0;  // sent to the client; of the backend's answer that was forwarded
   Cause cause_ = Cause::none, last_cause_ = Cause::none;
   Phase phase_ = Phase::idle;
   bool admitted_ = false, backend_held_ = false, retrying_ = false, idempotent_ = false;
   bool body_complete_ = false, body_kept_ = false, body_lost_ = false;
   bool head_sent_ = false, keep_alive_ = true, chunk_response_ = false, expecting_ = false, upgrade_ = false;
-  bool raced_ = false;  // the keep-alive race was met once
+  bool attempt_reused_ = false;  // it goes over a connection that was kept
+  bool raced_ = false;           // the keep-alive race was met once
   bool upstream_reusable_ = false;
   bool upstream_end_ = false, downstream_end_ = false;  // tunnel
 };

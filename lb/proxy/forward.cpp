@@ -206,6 +206,7 @@ bool Exchange::retry_status(uint16_t status) {
   attempt.status = status;
   const auto verdict = route::decide(attempt, pool_->pool->config->retry);
   if (!may_retry(verdict)) return false;
+  note_attempt(Cause::none, status);
   release_upstream(false);
   set_->cells->responses[status / 100].add();
   report_failure();
@@ -217,6 +218,7 @@ bool Exchange::retry_status(uint16_t status) {
 void Exchange::note_response(uint16_t status) {
   const auto us = static_cast<uint64_t>((worker_.refresh_clock() - attempt_started_).count() / 1000);
   upstream_us_ = us;
+  upstream_status_ = status;
   set_->cells->responses[status / 100].add();
   set_->cells->latency.observe(us);
   pool_->cells->latency.observe(us);

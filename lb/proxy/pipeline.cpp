@@ -5,78 +5,13 @@
 #include "lb/base/hash.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/request_facts.hpp"
 
 namespace weir::proxy {
 
 using http1::FieldId;
 
 namespace {
-
-/// The router's view of the fields: any line of that name with exactly that value ("*": any).
-bool has_field(const void* fields, std::string_view name, std::string_view value) {
-  const auto& head = *static_cast<const http1::RequestHead*>(fields);
-  for (const auto& field : head.all())
-    if (http1::equals_ignore_case(head.name(field), name) && (value == "*" || head.value(field) == value)) return true;
-  return false;
-}
-
-std::string_view query_parameter(std::string_view query, std::string_view name) {
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
-      return pair.substr(name.size() + 1);
-    query.remove_prefix(std::min(end + 1, query.size()));
-  }
-  return {};
-}
-
-std::string_view cookie(const http1::RequestHead& head, std::string_view name) {
-  for (const auto& field : head.all()) {
-    if (field.id != FieldId::cookie) continue;
-    std::string_view rest = head.value(field);
-    while (!rest.empty()) {
-      const size_t end = std::min(rest.find(';'), rest.size());
-      const std::string_view pair = http1::trim(rest.substr(0, end));
-      if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
-        return pair.substr(name.size() + 1);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
-  return {};
-}
-
-/// The segment of `path` that stands where the template has `{}`.
-std::string_view template_segment(std::string_view pattern, std::string_view path) {
-  const size_t hole = pattern.find("{}");
-  if (hole == std::string_view::npos || path.size() < hole || path.substr(0, hole) != pattern.substr(0, hole))
-    return {};
-  path.remove_prefix(hole);
-  return path.substr(0, path.find('/'));
-}
-
-bool trusted(const std::vector<AddressBlock>& blocks, const Endpoint& address) {
-  return std::any_of(blocks.begin(), blocks.end(), [&](const AddressBlock& block) { return block.contains(address); });
-}
-
-/// The rightmost address of X-Forwarded-For that is no trusted proxy; empty if all are, or one is no address.
-std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::vector<AddressBlock>& blocks) {
-  const auto fields = head.all();
-  for (size_t i = fields.size(); i-- > 0;) {
-    if (fields[i].id != FieldId::x_forwarded_for) continue;
-    std::string_view list = head.value(fields[i]);
-    while (!list.empty()) {
-      const size_t comma = list.rfind(',');
-      const std::string_view element = http1::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
-      list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
-      if (element.empty()) continue;  // RFC 9110 §5.6.1.2
-      const auto address = AddressBlock::parse_address(element);
-      if (!address) return {};
-      if (!trusted(blocks, *address)) return element;
-    }
-  }
-  return {};
-}
 
 /// X-Forwarded-Server, -Prefix and whatever else a client may forge (security-rules C1); those that we set are replaced
 /// by the writer.
@@ -125,13 +60,13 @@ bool Exchange::normalize_target() {
 }
 
 void Exchange::identify_client() {
-  const auto& blocks = runtime_->config().trusted_proxies;
-  client_ = downstream_->peer_text();
+  const Client client =
+      believed_client(head, runtime_->config().trusted_proxies, downstream_->peer(), downstream_->peer_text());
+  client_ = client.address;
+  trusted_peer_ = client.trusted_peer;
   request_id_ = {};
-  trusted_peer_ = !blocks.empty() && trusted(blocks, downstream_->peer());
   if (!trusted_peer_) drop_forwarded_fields(head);
   if (trusted_peer_) {
-    if (const auto client = rightmost_untrusted(head, blocks); !client.empty()) client_ = client;
     if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;
   }
   if (!request_id_.empty()) return;
@@ -162,14 +97,7 @@ bool Exchange::answers_options() {
 }
 
 bool Exchange::find_route() {
-  const route::Request request{downstream_->listener().index,
-                               head.method_view(),
-                               http1::host_without_port(head.host()),
-                               path_.matched,
-                               head.query_view(),
-                               &head,
-                               has_field};
-  const uint32_t index = runtime_->shared->router.match(request);
+  const uint32_t index = runtime_->shared->router.match(route_request(head, path_, downstream_->listener().index));
   if (index != route::kNoRoute) {
     route_ = &runtime_->shared->routes[index];
     return true;
@@ -254,24 +182,7 @@ uint64_t Exchange::key_hash() {
 }
 
 std::string_view Exchange::key_value(const config::KeySpec& key) const {
-  using Kind = config::KeySpec::Kind;
-  switch (key.kind) {
-    case Kind::client: return client_;
-    case Kind::host: return http1::host_without_port(head.host());
-    case Kind::path: return path_.forwarded;
-    case Kind::query: return query_parameter(head.query_view(), key.name);
-    case Kind::cookie: return cookie(head, key.name);
-    case Kind::path_template: return template_segment(key.name, path_.matched);
-    case Kind::header:
-      for (const auto& field : head.all())
-        if (http1::equals_ignore_case(head.name(field), key.name)) return head.value(field);
-      return {};
-    case Kind::first_of:
-      for (const auto& part : key.first_of)
-        if (const auto value = key_value(part); !value.empty()) return value;
-      return {};
-  }
-  return {};
+  return proxy::key_value(key, head, path_, client_);
 }
 
 }  // namespace weir::proxy

@@ -29,6 +29,12 @@ std::chrono::milliseconds user_timeout(const Pool& pool, const std::vector<Route
   return longest;
 }
 
+void take_order(const BackendState& from, BackendState& to) {
+  const std::scoped_lock lock(from.reason_mutex, to.reason_mutex);
+  to.ordered_by = from.ordered_by;
+  to.order.store(from.order.load());
+}
+
 }  // namespace
 
 void Pool::publish() {
@@ -88,11 +94,13 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from) {
   std::map<std::string, std::shared_ptr<BackendState>> kept;
   for (const auto& backend : from.backends) {
     auto& state = kept[backend.name];
-    if (const auto old = entry.backends.find(backend.name);
-        old != entry.backends.end() && old->second->address == backend.address)
+    const auto old = entry.backends.find(backend.name);
+    if (old != entry.backends.end() && old->second->address == backend.address)
       state = old->second;
     else
       state = std::make_shared<BackendState>(from.name, backend.name, backend.address, workers_);
+    // An order is for the name: at its new address a backend that was drained stays so.
+    if (old != entry.backends.end() && old->second != state) take_order(*old->second, *state);
     pool->backends.push_back(state);
   }
   entry.backends = std::move(kept);

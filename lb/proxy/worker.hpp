@@ -18,6 +18,7 @@
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
+#include "lb/proxy/recent.hpp"
 #include "lb/proxy/runtime.hpp"
 
 namespace weir::proxy {
@@ -147,6 +148,7 @@ class Worker {
   std::unique_ptr<char[]> receive_scratch = std::make_unique<char[]>(kReceiveScratch);
   std::unique_ptr<char[]> send_scratch = std::make_unique<char[]>(kSendScratch);
   http1::ResponseHead response_head;
+  RecentRequests recent;
 
  private:
   struct Phantom {

@@ -75,6 +75,7 @@ class Daemon:
         self.directory = tempfile.mkdtemp(prefix="weir-test-")
         self.path = os.path.join(self.directory, "weir.yaml")
         self.log_path = os.path.join(self.directory, "access.log")
+        self.socket_path = os.path.join(self.directory, "admin.sock")
         self.access_log_on = access_log
         self.write(configuration)
         command = [binary(), "run", self.path]
@@ -104,6 +105,8 @@ class Daemon:
         if not isinstance(configuration, str):
             if self.access_log_on:
                 configuration = {"log": {"access": self.log_path, "format": "json"}, **configuration}
+            # Not the default: daemons of other tests, or of the machine, may have that.
+            configuration = {**configuration, "admin": {"socket": self.socket_path, **configuration.get("admin", {})}}
             configuration = json.dumps(configuration, indent=1)
         with open(self.path + ".new", "w") as file:
             file.write(configuration)
@@ -178,6 +181,10 @@ class Daemon:
         address = self.address("admin")
         more.setdefault("host", address)
         return fetch(address, method, target, headers, **more)
+
+    def command(self, *arguments, **more):
+        """`weir ARGUMENTS…` over its admin socket: exit code, stdout, stderr."""
+        return run_command(*arguments, "--admin", self.socket_path, **more)
 
     def metrics(self):
         answer = self.admin("/metrics")

@@ -296,11 +296,11 @@ class LocalShortage(WeirTest):
         def reply(message, connection):
             time.sleep(0.1)
             return response(200, b"ok")
-        origins = [self.origin(reply, record=False) for _ in range(16)]
-        pools = {f"p{i}": {"eject": {"after": 5}, "backends": {"x": origins[2 * i].url, "y": origins[2 * i + 1].url}} for i in range(8)}
-        routes = [{"match": {"path": f"/p{i}/*"}, "pool": f"p{i}"} for i in range(8)]
-        daemon = self.weir(config(pools=pools, routes=routes, limits={"connections": 64}), nofile=160)
-        for i in range(8):
+        origins = [self.origin(reply, record=False) for _ in range(32)]
+        pools = {f"p{i}": {"eject": {"after": 5}, "backends": {"x": origins[2 * i].url, "y": origins[2 * i + 1].url}} for i in range(16)}
+        routes = [{"match": {"path": f"/p{i}/*"}, "pool": f"p{i}"} for i in range(16)]
+        daemon = self.weir(config(pools=pools, routes=routes, limits={"connections": 64}), nofile=400)
+        for i in range(16):
             clients = [self.client(daemon) for _ in range(30)]
             for client in clients:
                 client.send(request(target=f"/p{i}/x"))

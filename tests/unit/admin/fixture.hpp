@@ -38,7 +38,32 @@ struct Fixture {
   }
 
   Sources sources() {
-    return {process, [this] { return std::shared_ptr<const Inventory>(inventory); }, [this] { return lost; }};
+    return {process,
+            [this] { return std::shared_ptr<const Inventory>(inventory); },
+            [this] { return lost; },
+            {.reload =
+                 [this](bool dry_run) {
+                   ReloadOutcome result = outcome;
+                   if (dry_run) result.kind = ReloadOutcome::Kind::would_apply;
+                   return result;
+                 },
+             .order =
+                 [](const auto& backend, BackendOrder order, const std::string& by) {
+                   const std::lock_guard lock(backend->reason_mutex);
+                   backend->ordered_by = by;
+                   return backend->order.exchange(order) != order;
+                 },
+             .facts =
+                 [] {
+                   return Facts{"/etc/weir/weir.yaml", {{"web", "0.0.0.0:80"}}, 7};
+                 },
+             .explain =
+                 [](const proxy::Question& question) {
+                   proxy::Explanation told;
+                   if (question.url != "/ok") told.question = "no URL";
+                   for (const auto& [name, value] : question.headers) told.detail += name + "=" + value + ";";
+                   return told;
+                 }}};
   }
 
   BackendState& backend(size_t pool, size_t index) { return *inventory->pools[pool].backends[index]; }
@@ -47,6 +72,7 @@ struct Fixture {
   ProcessState process{kWorkers};
   std::shared_ptr<Inventory> inventory = std::make_shared<Inventory>();
   uint64_t lost = 0;
+  ReloadOutcome outcome;  // of the next reload
 };
 
 }  // namespace weir::admin::test

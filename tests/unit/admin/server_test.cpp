@@ -150,10 +150,36 @@ TEST_CASE("strangers' names and origins are refused", "[admin][net]") {
   CHECK(round_trip(running.address, "GET /-/healthy HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200 "));
 }
 
+TEST_CASE("changes need the token over TCP, and refusals are counted and logged", "[admin][net]") {
+  std::string events;
+  Running running;
+  const auto post = [&](const std::string& more, const char* path = "/api/v1/pools/app/backends/a/drain") {
+    return round_trip(running.address, std::string("POST ") + path + " HTTP/1.1\r\nHost: localhost\r\n" + more +
+                                           "Content-Length: 0\r\nConnection: close\r\n\r\n");
+  };
+  const auto before = log::set_sink([&](std::string_view line) { events += line; });
+  CHECK(post("").starts_with("HTTP/1.1 403 Forbidden\r\n"));
+  running.on_control([&] { running.fixture.inventory->token = "0123456789abcdef"; });
+  const auto asked = post("");
+  CHECK(asked.starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+  CHECK(has(asked, "WWW-Authenticate: Bearer realm=\"weir\"\r\n"));
+  CHECK(post("Authorization: Bearer 0123456789abcdeX\r\n").starts_with("HTTP/1.1 401 "));
+  CHECK(post("Authorization: Bearer 0123456789abcdef\r\n").starts_with("HTTP/1.1 200 "));
+  CHECK(post("Authorization: Bearer 0123456789abcdef\r\nOrigin: http://evil.example\r\n").starts_with("HTTP/1.1 403 "));
+  log::set_sink(before);
+  CHECK(running.fixture.process.admin_refused[static_cast<size_t>(AdminRefusal::token)] == 3);
+  CHECK(running.fixture.process.admin_refused[static_cast<size_t>(AdminRefusal::origin)] == 1);
+  CHECK(has(events, "warn admin_refused peer=127.0.0.1:"));
+  CHECK(has(events, "method=POST target=/api/v1/pools/app/backends/a/drain reason=token"));
+  CHECK_FALSE(has(events, "0123456789"));
+}
+
 TEST_CASE("methods", "[admin][net]") {
   Running running;
-  const auto post = round_trip(
-      running.address, "POST /metrics HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+  running.on_control([&] { running.fixture.inventory->token = "0123456789abcdef"; });
+  const auto post = round_trip(running.address,
+                               "POST /metrics HTTP/1.1\r\nHost: [::1]\r\nAuthorization: Bearer "
+                               "0123456789abcdef\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
   CHECK(post.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"));
   CHECK(has(post, "Allow: GET, HEAD\r\n"));
   const auto head =
@@ -253,7 +279,34 @@ TEST_CASE("a unix socket, for the owner and the group", "[admin][net]") {
   REQUIRE(::stat(path.c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0660);
   CHECK(get(*Endpoint::parse("unix:" + path), "/-/healthy", "Host: weir\r\n").starts_with("HTTP/1.1 200 "));
+  CHECK(round_trip(*Endpoint::parse("unix:" + path),
+                   "POST /api/v1/pools/app/backends/b/drain HTTP/1.1\r\nHost: weir\r\n"
+                   "Content-Length: 0\r\nConnection: close\r\n\r\n")
+            .starts_with("HTTP/1.1 200 "));
+  CHECK(running.fixture.backend(0, 1).ordered_by == "uid " + std::to_string(::getuid()));
   running.stop();
   CHECK(::access(path.c_str(), F_OK) != 0);
+  ::rmdir(folder);
+}
+
+TEST_CASE("the command line's socket: its folder is made, and what can't be had is one line", "[admin][net]") {
+  Running running;
+  char folder[] = "/tmp/weir-admin-XXXXXX";
+  REQUIRE(::mkdtemp(folder));
+  const std::string below = std::string(folder) + "/weir", path = below + "/admin.sock";
+  std::string events;
+  const auto before = log::set_sink([&](std::string_view line) { events += line; });
+  running.on_control([&] {
+    CHECK(running.server.listen_on_socket(path));
+    CHECK_FALSE(running.server.listen_on_socket(path));  // as a second weir would
+    CHECK_FALSE(running.server.listen_on_socket(std::string(folder) + "/none/none/admin.sock"));
+  });
+  log::set_sink(before);
+  CHECK(has(events, "info listening listener=admin_socket address=unix:" + path + "\n"));
+  CHECK(has(events, "warn admin_socket_failed path=" + path + " reason=\"cannot listen on unix:" + path));
+  CHECK(has(events, "warn admin_socket_failed path=" + std::string(folder) + "/none/none/admin.sock"));
+  CHECK(get(*Endpoint::parse("unix:" + path), "/-/healthy").starts_with("HTTP/1.1 200 "));
+  running.stop();
+  ::rmdir(below.c_str());
   ::rmdir(folder);
 }

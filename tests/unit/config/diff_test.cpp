@@ -34,6 +34,18 @@ using Lines = std::vector<std::string>;
 
 }  // namespace
 
+TEST_CASE("a new token is a change that shows nothing of it") {
+  const auto with = [](const std::string& token) {
+    World world;
+    world.files["/t"] = token;
+    return good("admin: { token_file: /t }\n" + kBase, world.environment());
+  };
+  CHECK(diff(with("aaaaaaaaaaaaaaaa"), with("aaaaaaaaaaaaaaaa\n")).empty());
+  CHECK(diff(with("aaaaaaaaaaaaaaaa"), with("bbbbbbbbbbbbbbbb")) ==
+        Lines{"admin.token_file: the old token → a new one"});
+  CHECK(diff(good(kBase), with("bbbbbbbbbbbbbbbb")) == Lines{"admin.token_file: unset → /t"});
+}
+
 TEST_CASE("nothing changed") {
   CHECK(diff(good(kBase), good(kBase)).empty());
   CHECK(diff(good(kBase), good("\n\n# elsewhere\n" + kBase)).empty());

@@ -22,6 +22,7 @@ std::string full_text() { return read(source_folder() + "tests/unit/config/full.
 Config full() {
   World world;
   world.files["pages/503.html"] = "<h1>busy</h1>";
+  world.files["token"] = "c2VjcmV0LXNlY3JldA==\n";
   return good(full_text(), world.environment());
 }
 
@@ -154,6 +155,23 @@ TEST_CASE("the full file: the top level") {
   CHECK(web.header_timeout == 5s);
   CHECK(web.keep_alive_timeout == 30s);
   CHECK(web.send_stall == 20s);
+}
+
+TEST_CASE("the admin listener") {
+  const Config config = full();
+  CHECK(config.admin.socket == "/tmp/admin.sock");
+  CHECK(config.admin.token_file == "token");
+  CHECK(config.admin.token == "c2VjcmV0LXNlY3JldA==");
+  CHECK(good(kMinimal).admin.socket == "/run/weir/admin.sock");
+  CHECK(good("admin: { socket: off }\n" + kMinimal).admin.socket.empty());
+  World world;
+  world.files = {{"/t", "0123456789abcdef"}, {"/empty", ""}, {"/short", "secret"}, {"/lines", "0123456789abcdef\nx\n"}};
+  const auto errors = [&](const std::string& admin) {
+    return all(load_text("admin: " + admin + "\n" + kMinimal, "weir.yaml", world.environment()).errors);
+  };
+  CHECK(errors("{ bind: \":9901\", token_file: /t }") == "");
+  for (const char* file : {"/empty", "/short", "/lines"})
+    CHECK(errors(std::string("{ token_file: ") + file + " }").find("holds no token") != std::string::npos);
 }
 
 TEST_CASE("the full file: pools") {

@@ -102,6 +102,37 @@ struct Fixture {
 
 }  // namespace
 
+TEST_CASE("the operator's orders: obeyed at once, whatever the checks say") {
+  Fixture f({answers_status(200), answers_status(200)});
+  f.monitor.apply(f.targets(), false);
+  REQUIRE(run_until(f.io, [&] { return f.monitor.first_round_done(); }));
+  f.changes.clear();
+  CHECK(f.monitor.order(f.backends[0], BackendOrder::drain, "uid 0"));
+  CHECK(f.changes["app"] == 1);
+  CHECK(f.status(0) == BackendStatus::draining);
+  CHECK(f.backends[0]->health == BackendStatus::up);
+  CHECK(f.reason(0) == "drained by uid 0");
+  CHECK(f.log.line("backend_draining").find("reason=\"drained by uid 0\" usable=1/1") != std::string::npos);
+  CHECK_FALSE(f.monitor.order(f.backends[0], BackendOrder::drain, "uid 1"));
+  f.monitor.apply(f.targets(), true);
+  CHECK(f.status(0) == BackendStatus::draining);
+
+  CHECK(f.monitor.order(f.backends[1], BackendOrder::disable, "uid 0"));
+  CHECK(f.status(1) == BackendStatus::disabled);
+  CHECK(f.log.count("pool_unavailable") == 1);
+  // Failures of what is still in flight eject nobody, and checks bring nobody back.
+  f.fail_requests(1, f.config->eject.after);
+  f.io.restart();
+  f.io.run_for(300ms);
+  CHECK(f.status(1) == BackendStatus::disabled);
+  CHECK(f.monitor.order(f.backends[1], BackendOrder::serve, "uid 0"));
+  CHECK(f.status(1) == BackendStatus::up);
+  CHECK(f.log.count("backend_enabled") == 1);
+  CHECK(f.log.count("pool_available") == 1);
+  f.monitor.stop();
+  CHECK_FALSE(f.monitor.order(f.backends[1], BackendOrder::drain, "uid 0"));
+}
+
 TEST_CASE("checks take a backend out and bring it back, with a line each") {
   Fixture f({answers_status(200), answers_status(500)});
   f.monitor.apply(f.targets(), false);

@@ -16,6 +16,8 @@ BackendStatus status_of(char c) {
     case 'U': return BackendStatus::up;
     case 'D': return BackendStatus::down;
     case 'E': return BackendStatus::ejected;
+    case 'X': return BackendStatus::draining;
+    case 'O': return BackendStatus::disabled;
     default: return BackendStatus::unknown;
   }
 }
@@ -81,6 +83,11 @@ TEST_CASE("who serves") {
       {"in panic usable backups help", "UDDD/U", 50, "01234 panic"},
       {"panic at 100 %: one is missing", "UUD", 100, "012 panic"},
       {"panic at 100 %: none is", "UUU", 100, "012"},
+      {"what the operator takes out takes nothing", "UXO", 0, "0"},
+      {"… not even in panic", "DXO", 0, "0 panic"},
+      {"… and is missed by nobody", "UXXX", 50, "0"},
+      {"… backups stand in for it", "XO/U", 0, "2 backups"},
+      {"all are taken out", "XO/X", 0, ""},
   };
   for (const auto& c : cases) {
     INFO(c.what);

@@ -1,0 +1,27 @@
+// The JSON of the admin API; docs/admin.md describes the members.
+#pragma once
+#include <string>
+
+#include "lb/admin/inventory.hpp"
+
+namespace weir::admin {
+
+/// {"generation": …, "pools": [...]}
+std::string pools_json(const Inventory& inventory, const ProcessState& process);
+/// One backend of a pool: as in pools_json, with "pool" and "usable", how many others and itself take requests now.
+/// `changed`: did an order change anything? Left out when there was none.
+std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed = nullptr);
+/// {"causes": [...]}, the closed list of lb/base/cause.hpp.
+std::string causes_json();
+/// The process as a whole.
+std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts);
+/// What a reload changed, or would change.
+std::string reload_json(const ReloadOutcome& outcome);
+/// What would become of a request.
+std::string explanation_json(const proxy::Explanation& explanation);
+/// {"requests": [...]}, the newest first.
+std::string requests_json(const Control::Recent& requests);
+/// `"errors":[…],"warnings":[…]`, the members that a problem has when a reload changes nothing.
+std::string reload_members(const ReloadOutcome& outcome);
+
+}  // namespace weir::admin

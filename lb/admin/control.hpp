@@ -1,0 +1,51 @@
+// What the admin API can have done. Each runs on the control thread.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/load.hpp"
+#include "lb/base/state.hpp"
+#include "lb/proxy/explain.hpp"
+#include "lb/proxy/recent.hpp"
+
+namespace weir::admin {
+
+struct ReloadOutcome {
+  enum class Kind {
+    applied,
+    would_apply,        // a dry run
+    bad_configuration,  // `errors` has everything that is wrong
+    refused,            // good, but not for a running daemon: `reason`
+    failed,             // it could not be put to work (a port in use, say): `reason`
+  };
+  Kind kind = Kind::applied;
+  uint64_t generation = 0;           // that runs now
+  std::vector<std::string> changes;  // config::diff
+  std::vector<config::Problem> errors, warnings;
+  std::string reason;  // why not, in one line; empty when it was, or would be, applied
+};
+
+/// What the API tells about the process beside ProcessState.
+struct Facts {
+  std::string file;                                            // the configuration
+  std::vector<std::pair<std::string, std::string>> listeners;  // name and real address
+  uint64_t connections = 0;                                    // of clients, open
+};
+
+struct Control {
+  std::function<ReloadOutcome(bool dry_run)> reload = {};
+  /// False: it had that order already. `by`: who ordered it, for people.
+  std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
+  std::function<Facts()> facts = {};
+  std::function<proxy::Explanation(const proxy::Question&)> explain = {};
+  /// Asks the workers for the requests that they remember (RecentRequests::find over all of them); `done` is called
+  /// later, on the control thread, or never if the process ends.
+  using Recent = std::vector<proxy::RequestRecord>;
+  std::function<void(std::string prefix, size_t limit, std::function<void(Recent)> done)> recent = {};
+};
+
+}  // namespace weir::admin

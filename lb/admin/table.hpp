@@ -1,0 +1,58 @@
+// Tables and numbers as the command line shows them.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::admin {
+
+enum class Colour : uint8_t { none, bold, dim, green, yellow, red, cyan };
+
+struct Cell {
+  std::string text;
+  Colour colour = Colour::none;
+};
+
+/// Columns that are as wide as their widest cell, two blanks between them.
+class Table {
+ public:
+  struct Column {
+    std::string title;
+    bool right = false;   // numbers: shown whole or not at all
+    int dispensable = 0;  // where there is no room, the greatest goes first; 0: never
+  };
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  void add(std::vector<Cell> cells) { rows_.push_back(std::move(cells)); }
+  /// The lines, titles first, without newlines or blanks at the end; cut to `width` columns (0: not).
+  std::vector<std::string> lines(bool colours, size_t width = 0) const;
+
+ private:
+  std::vector<size_t> chosen(const std::vector<size_t>& widths, size_t width) const;
+  std::vector<Column> columns_;
+  std::vector<std::vector<Cell>> rows_;
+};
+
+/// `text` between the escapes of its colour; as it is without colours.
+std::string coloured(std::string_view text, Colour colour, bool colours);
+
+/// Characters of UTF-8 text: columns, as long as none is wide.
+size_t columns_of(std::string_view text);
+/// The first `columns` characters; the last of them is an ellipsis if something was cut.
+std::string cut(std::string_view text, size_t columns);
+/// For a terminal: control bytes and what isn't UTF-8 are escaped.
+std::string printable(std::string_view text);
+
+/// "1,234,567"
+std::string grouped(uint64_t number);
+/// "850 B", "34 MiB"
+std::string in_bytes(uint64_t bytes);
+/// "0.42 ms", "17 ms", "1.7 s", from milliseconds.
+std::string in_milliseconds(double milliseconds);
+/// "45 s", "3 min", "5 h 20 min", "12 d 4 h"
+std::string in_time(uint64_t seconds);
+/// "0", "0.4", "17", "1.2k", "34k": a rate a second.
+std::string in_rate(double per_second);
+
+}  // namespace weir::admin

@@ -1,0 +1,141 @@
+// `weir explain`.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdio>
+
+#include "lb/admin/api_json.hpp"
+#include "lb/admin/client.hpp"
+#include "lb/admin/table.hpp"
+#include "lb/cli_admin.hpp"
+#include "lb/net/http1.hpp"
+#include "lb/proxy/explain.hpp"
+#include "lb/route/check.hpp"
+
+namespace weir::cli {
+namespace {
+
+namespace json = boost::json;
+using namespace admin;
+
+std::string text(const json::value& object, const char* key) {
+  const auto& value = object.at(key);
+  return value.is_string() ? printable({value.as_string().data(), value.as_string().size()}) : std::string();
+}
+
+json::value ask_live(const AdminWords& words, const std::string& method, const std::string& url) {
+  std::string path = fmt::format("/api/v1/explain?method={}&url={}", encoded(method), encoded(url));
+  if (!words.client.empty()) path += "&client=" + encoded(words.client);
+  if (!words.listener.empty()) path += "&listener=" + encoded(words.listener);
+  for (const auto& header : words.headers) path += "&header=" + encoded(header);
+  return ask(*make_client(words), "GET", path);
+}
+
+/// Empty: the configuration is bad, or the words are; `code` says which, and it has been told.
+json::value ask_file(const AdminWords& words, const std::string& method, const std::string& url, int& code) {
+  const auto loaded = route::load_checked(words.request[0]);
+  for (const auto& error : loaded.errors) fmt::print(stderr, "{}\n", error.to_string());
+  if (!loaded.config) {
+    code = loaded.unreadable ? 1 : 2;
+    return {};
+  }
+  proxy::StateRegistry registry(1);
+  const auto runtime = registry.build(std::make_shared<const config::Config>(*loaded.config), 1);
+  for (const auto& pool : runtime->pools) pool->publish();
+  proxy::Question question{.method = method, .url = url, .headers = {}, .listener = words.listener};
+  if (!words.client.empty()) question.client = words.client;
+  for (const auto& header : words.headers) {
+    const size_t colon = header.find(':');
+    question.headers.emplace_back(header.substr(0, colon), http1::trim(std::string_view(header).substr(colon + 1)));
+  }
+  Rng rng(1);  // the same words, the same answer
+  const auto told = proxy::explain(*runtime, question, rng);
+  if (!told.question.empty()) throw ClientError(told.question);
+  return json::parse(explanation_json(told));
+}
+
+void print_route(const json::value& told, bool colours) {
+  for (const auto& route : told.at("skipped").as_array())
+    fmt::print("  {} {} ({}): {}\n", coloured("no ", Colour::dim, colours), text(route, "route"), text(route, "at"),
+               text(route, "why"));
+  if (told.at("outcome") == "no_route")
+    fmt::print("  {}: no route matches\n", coloured("404", Colour::red, colours));
+  else
+    fmt::print("  {} {} ({})\n", coloured("yes", Colour::green, colours), text(told, "route"), text(told, "route_at"));
+}
+
+void print_pool(const json::value& told, bool colours) {
+  fmt::print("\npool {}, {}{}\n", coloured(text(told, "pool"), Colour::bold, colours), text(told, "algorithm"),
+             told.at("panic").as_bool() ? ", in panic: too few are usable, so all serve" : "");
+  if (!told.at("key_from").is_null())
+    fmt::print("key: {} = {}\n", text(told, "key_from"),
+               told.at("key").is_null() ? "(none in this request)" : "\"" + text(told, "key") + "\"");
+  Table table({{""}, {"BACKEND"}, {"ADDRESS"}, {"STATUS"}, {"WEIGHT", true}, {"IN FLIGHT", true}, {"REASON"}});
+  for (const auto& backend : told.at("backends").as_array()) {
+    const bool candidate = backend.at("candidate").as_bool(), chosen = backend.at("name") == told.at("chosen");
+    std::string why = text(backend, "reason");
+    if (backend.at("full").as_bool()) why = "full: limits.per_backend";
+    if (backend.at("backup").as_bool()) why = why.empty() ? "backup" : "backup; " + why;
+    table.add({{chosen      ? "→"
+                : candidate ? "·"
+                            : "✗"},
+               {text(backend, "name"), chosen      ? Colour::green
+                                       : candidate ? Colour::none
+                                                   : Colour::dim},
+               {text(backend, "address")},
+               {text(backend, "status")},
+               {candidate ? fmt::format("{:g}", backend.at("weight").to_number<double>()) : ""},
+               {std::to_string(backend.at("inflight").to_number<uint64_t>())},
+               {why}});
+  }
+  for (const auto& line : table.lines(colours)) fmt::print("  {}\n", line);
+  if (told.at("chosen").is_null())
+    fmt::print("{}: {}\n", coloured("no backend", Colour::red, colours), text(told, "why"));
+  else
+    fmt::print("→ {}: {}\n", coloured(text(told, "chosen"), Colour::green, colours), text(told, "why"));
+}
+
+void print(const json::value& told) {
+  const bool colours = wants_colours();
+  const std::string outcome = text(told, "outcome");
+  if (outcome == "refused") {
+    fmt::print("{} {}: {}\n", told.at("status").to_number<int>(), text(told, "cause"), text(told, "detail"));
+    return;
+  }
+  fmt::print("listener {}, host {}, path {}, client {}\n", text(told, "listener"), text(told, "host"),
+             text(told, "path"), text(told, "client"));
+  if (told.at("path") != told.at("forwarded_path")) fmt::print("forwarded as {}\n", text(told, "forwarded_path"));
+  fmt::print("routes:\n");
+  print_route(told, colours);
+  if (!told.at("answer").is_null()) fmt::print("→ {}: {}\n", outcome, text(told, "answer"));
+  if (!told.at("pool").is_null()) print_pool(told, colours);
+}
+
+}  // namespace
+
+int explain(const AdminWords& words) {
+  const size_t wanted = words.live ? 2 : 3;
+  if (words.request.size() != wanted) {
+    fmt::print(stderr, "weir: write weir explain {} METHOD URL, like GET http://www.example.com/\n",
+               words.live ? "--live" : "FILE");
+    return 2;
+  }
+  for (const auto& header : words.headers)
+    if (const size_t colon = header.find(':'); colon == std::string::npos || colon == 0) {
+      fmt::print(stderr, "weir: -H \"{}\": a field has a colon; write \"NAME: VALUE\"\n", printable(header));
+      return 2;
+    }
+  const std::string &method = words.request[wanted - 2], &url = words.request[wanted - 1];
+  int code = 0;
+  const auto told = words.live ? ask_live(words, method, url) : ask_file(words, method, url, code);
+  if (code) return code;
+  if (words.json)
+    fmt::print("{}\n", json::serialize(told));
+  else
+    print(told);
+  const auto outcome = text(told, "outcome");
+  return outcome == "forwarded" || outcome == "redirect" || outcome == "respond" ? 0 : 1;
+}
+
+}  // namespace weir::cli

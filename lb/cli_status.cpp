@@ -1,0 +1,118 @@
+// `weir status`.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <ctime>
+
+#include "lb/admin/client.hpp"
+#include "lb/admin/table.hpp"
+#include "lb/cli_admin.hpp"
+
+namespace weir::cli {
+namespace {
+
+namespace json = boost::json;
+using namespace admin;
+
+std::string text(const json::value& object, const char* key) {
+  const auto& value = object.at(key);
+  return value.is_string() ? printable({value.as_string().data(), value.as_string().size()}) : std::string();
+}
+
+uint64_t number(const json::value& object, const char* key) { return object.at(key).to_number<uint64_t>(); }
+
+/// Seconds since an RFC 3339 time; 0 if it is none.
+uint64_t age_of(const std::string& time) {
+  std::tm parts{};
+  if (!::strptime(time.c_str(), "%Y-%m-%dT%H:%M:%S", &parts)) return 0;
+  const std::time_t then = ::timegm(&parts), now = std::time(nullptr);
+  return now > then ? static_cast<uint64_t>(now - then) : 0;
+}
+
+Colour colour_of(std::string_view status) {
+  if (status == "up" || status == "unknown") return Colour::green;
+  if (status == "down") return Colour::red;
+  if (status == "ejected") return Colour::yellow;
+  return Colour::cyan;
+}
+
+std::string latency(const json::value& backend, const char* quantile) {
+  const auto& value = backend.at("latency_ms").at(quantile);
+  return value.is_null() ? std::string() : in_milliseconds(value.to_number<double>());
+}
+
+std::vector<std::string> head_lines(const json::value& status) {
+  std::string state = status.at("draining").as_bool() ? "ending" : status.at("ready").as_bool() ? "ready" : "not ready";
+  if (state == "not ready") state += " (first health checks pending)";
+  const uint64_t failed = number(status.at("reloads"), "failed");
+  std::vector<std::string> lines{
+      fmt::format("weir {}, pid {}, {}, up {}; {}", text(status, "version"), number(status, "pid"), state,
+                  in_time(age_of(text(status, "started"))), text(status, "file")),
+      fmt::format("generation {}, loaded {} ago{}", number(status, "generation"),
+                  in_time(age_of(text(status, "loaded"))),
+                  failed ? fmt::format("; {} reload{} failed", failed, failed == 1 ? "" : "s") : ""),
+      fmt::format("{} connections, {} requests, {} memory, {} workers", grouped(number(status, "connections")),
+                  grouped(number(status, "requests")), in_bytes(number(status, "memory_bytes")),
+                  number(status, "workers"))};
+  for (const auto& listener : status.at("listeners").as_array())
+    lines.push_back(fmt::format("listener {} at {}", text(listener, "name"), text(listener, "address")));
+  return lines;
+}
+
+Table pool_table(const json::value& pools) {
+  Table table({{"POOL"},
+               {"BACKEND"},
+               {"ADDRESS"},
+               {"STATUS"},
+               {"FOR", true},
+               {"WEIGHT", true},
+               {"IN FLIGHT", true},
+               {"REQUESTS", true},
+               {"FAILED", true},
+               {"P50", true},
+               {"P99", true},
+               {"REASON"}});
+  for (const auto& pool : pools.at("pools").as_array()) {
+    bool first = true;
+    for (const auto& backend : pool.at("backends").as_array()) {
+      const std::string status = text(backend, "status");
+      const uint64_t failures = number(backend, "failures");
+      table.add({{first ? text(pool, "name") : "", Colour::bold},
+                 {text(backend, "name") + (backend.at("backup").as_bool() ? " (backup)" : "")},
+                 {text(backend, "address")},
+                 {status, colour_of(status)},
+                 {backend.at("since").is_null() ? "" : in_time(age_of(text(backend, "since")))},
+                 {fmt::format("{:g}", backend.at("effective_weight").to_number<double>())},
+                 {grouped(number(backend, "inflight"))},
+                 {grouped(number(backend, "requests"))},
+                 {grouped(failures), failures ? Colour::yellow : Colour::none},
+                 {latency(backend, "p50")},
+                 {latency(backend, "p99")},
+                 {text(backend, "reason")}});
+      first = false;
+    }
+    if (const uint64_t waiting = number(pool, "waiting"))
+      table.add({{""}, {fmt::format("{} waiting in the queue", waiting), Colour::yellow}});
+  }
+  return table;
+}
+
+}  // namespace
+
+int status(const AdminWords& words) {
+  const auto client = make_client(words);
+  const auto status = ask(*client, "GET", "/api/v1/status");
+  const auto pools = ask(*client, "GET", "/api/v1/pools");
+  if (words.json) {
+    json::object both = pools.as_object();
+    both["status"] = status;
+    fmt::print("{}\n", json::serialize(both));
+    return 0;
+  }
+  for (const auto& line : head_lines(status)) fmt::print("{}\n", line);
+  fmt::print("\n");
+  for (const auto& line : pool_table(pools).lines(wants_colours())) fmt::print("{}\n", line);
+  return 0;
+}
+
+}  // namespace weir::cli

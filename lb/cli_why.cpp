@@ -1,0 +1,137 @@
+// `weir why`.
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+
+#include "lb/admin/client.hpp"
+#include "lb/admin/table.hpp"
+#include "lb/base/cause.hpp"
+#include "lb/cli_admin.hpp"
+
+namespace weir::cli {
+namespace {
+
+namespace json = boost::json;
+using namespace admin;
+
+std::string text(const json::value& object, const char* key) {
+  const auto& value = object.at(key);
+  return value.is_string() ? printable({value.as_string().data(), value.as_string().size()}) : std::string();
+}
+
+double number(const json::value& object, const char* key) { return object.at(key).to_number<double>(); }
+
+std::string status_of(const json::value& object) {
+  return object.at("status").is_null() ? "-" : std::to_string(object.at("status").to_number<int>());
+}
+
+std::string_view help_of(std::string_view cause) {
+  for (const auto& known : kCauses)
+    if (known.name == cause) return known.help;
+  return {};
+}
+
+/// "connect_refused: The backend refused the connection." or "answered 200".
+std::string result_of(const json::value& attempt) {
+  const std::string cause = text(attempt, "cause");
+  const bool answered = !attempt.at("status").is_null();
+  if (cause == "none") return "answered " + status_of(attempt);
+  return fmt::format("{}{}: {}", answered ? fmt::format("answered {}, then ", status_of(attempt)) : "", cause,
+                     help_of(cause));
+}
+
+void print_one(const json::value& request, bool colours) {
+  const std::string cause = text(request, "cause");
+  fmt::print("request {}\n{} http://{}{}, from {} by listener {}\n",
+             coloured(text(request, "id"), Colour::bold, colours), text(request, "method"), text(request, "host"),
+             text(request, "target"), text(request, "client"), text(request, "listener"));
+  fmt::print("{}: {} after {}", text(request, "time"),
+             request.at("status").is_null() ? "no answer" : status_of(request),
+             in_milliseconds(number(request, "duration_ms")));
+  if (cause != "none") fmt::print(", {}: {}", coloured(cause, Colour::red, colours), text(request, "help"));
+  fmt::print("\n");
+  if (text(request, "pool").empty())
+    fmt::print("route {}: it reached no pool\n", text(request, "route").empty() ? "(none)" : text(request, "route"));
+  else
+    fmt::print("route {}, pool {}\n", text(request, "route"), text(request, "pool"));
+  const auto& tries = request.at("tries").as_array();
+  if (tries.empty()) return;
+  Table table({{"TRY", true}, {"BACKEND"}, {"ADDRESS"}, {"AFTER", true}, {"TOOK", true}, {"CONNECTION"}, {"RESULT"}});
+  for (size_t i = 0; i < tries.size(); ++i) {
+    const bool good = text(tries[i], "cause") == "none" && number(tries[i], "status") < 500;
+    table.add({{std::to_string(i + 1)},
+               {text(tries[i], "backend")},
+               {text(tries[i], "address")},
+               {in_milliseconds(number(tries[i], "start_ms"))},
+               {in_milliseconds(number(tries[i], "took_ms"))},
+               {tries[i].at("reused").as_bool() ? "kept" : "new"},
+               {result_of(tries[i]), good ? Colour::green : Colour::yellow}});
+  }
+  for (const auto& line : table.lines(colours)) fmt::print("{}\n", line);
+  if (const auto made = static_cast<size_t>(number(request, "attempts")); made > tries.size())
+    fmt::print("… and {} more\n", made - tries.size());
+}
+
+void print_list(const json::array& requests, bool colours) {
+  constexpr size_t kListed = 30;
+  Table table({{"TIME"},
+               {"STATUS", true},
+               {"CAUSE"},
+               {"TRIES", true},
+               {"TOOK", true},
+               {"POOL"},
+               {"BACKENDS"},
+               {"REQUEST"},
+               {"ID"}});
+  for (size_t i = 0; i < requests.size() && i < kListed; ++i) {
+    const auto& request = requests[i];
+    std::string backends;
+    for (const auto& attempt : request.at("tries").as_array())
+      backends += (backends.empty() ? "" : " ") + text(attempt, "backend");
+    const std::string cause = text(request, "cause");
+    table.add(
+        {{text(request, "time")},
+         {status_of(request)},
+         {cause == "none" ? "" : cause, Colour::red},
+         {fmt::format("{:g}", number(request, "attempts"))},
+         {in_milliseconds(number(request, "duration_ms"))},
+         {text(request, "pool")},
+         {cut(backends, 40)},
+         {cut(fmt::format("{} {}{}", text(request, "method"), text(request, "host"), text(request, "target")), 50)},
+         {text(request, "id")}});
+  }
+  for (const auto& line : table.lines(colours)) fmt::print("{}\n", line);
+  if (requests.size() > kListed) fmt::print("… and older ones\n");
+}
+
+}  // namespace
+
+int why(const AdminWords& words) {
+  const auto client = make_client(words);
+  const auto answer = ask(*client, "GET", "/api/v1/requests?id=" + encoded(words.id));
+  const auto& requests = answer.at("requests").as_array();
+  if (words.json) {
+    fmt::print("{}\n", json::serialize(answer));
+    return requests.empty() && !words.id.empty() ? 1 : 0;
+  }
+  const bool colours = wants_colours();
+  if (words.id.empty()) {
+    if (requests.empty())
+      fmt::print("no request has failed or been tried again since the start\n");
+    else
+      print_list(requests, colours);
+    return 0;
+  }
+  if (requests.empty())
+    throw ClientError(
+        fmt::format("nothing is remembered of {}: it was answered at the first try, newer failures have "
+                    "taken its place, or another Weir had it; the access log has every request",
+                    printable(words.id)));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (i) fmt::print("\n");
+    print_one(requests[i], colours);
+  }
+  return 0;
+}
+
+}  // namespace weir::cli

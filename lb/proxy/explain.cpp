@@ -1,0 +1,218 @@
+#include "lb/proxy/explain.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "config/tables.hpp"
+#include "lb/base/hash.hpp"
+#include "lb/proxy/request_facts.hpp"
+
+namespace weir::proxy {
+
+namespace {
+
+using Outcome = Explanation::Outcome;
+
+struct Url {
+  std::string authority, target, port;
+};
+
+/// False: not a URL that could be asked of us.
+bool split_url(const std::string& text, Url& url) {
+  std::string_view rest = text;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!rest.starts_with(scheme)) continue;
+    rest.remove_prefix(scheme.size());
+    const size_t end = std::min(rest.find_first_of("/?"), rest.size());
+    url.authority = rest.substr(0, end);
+    url.target = rest.substr(end);
+    if (!url.target.starts_with('/')) url.target.insert(0, "/");
+    if (const size_t colon = url.authority.rfind(':');
+        colon != std::string::npos && url.authority.find(']', colon) == std::string::npos)
+      url.port = url.authority.substr(colon + 1);
+    return !url.authority.empty();
+  }
+  url.target = text;
+  return rest.starts_with('/') || rest == "*";
+}
+
+/// As a client would send it.
+std::string request_text(const Question& question, const Url& url) {
+  std::string text = fmt::format("{} {} HTTP/1.1\r\n", question.method, url.target);
+  const bool has_host = std::any_of(question.headers.begin(), question.headers.end(),
+                                    [](const auto& header) { return http1::equals_ignore_case(header.first, "host"); });
+  if (!has_host) text += fmt::format("Host: {}\r\n", url.authority.empty() ? "localhost" : url.authority);
+  for (const auto& [name, value] : question.headers) text += fmt::format("{}: {}\r\n", name, value);
+  return text + "\r\n";
+}
+
+/// Index of the listener that the request comes in by; kNoRoute: there is none of that name.
+uint32_t find_listener(const config::Config& config, const Question& question, const std::string& port) {
+  for (uint32_t i = 0; i < config.listeners.size(); ++i) {
+    if (!question.listener.empty()) {
+      if (config.listeners[i].name == question.listener) return i;
+      continue;
+    }
+    for (const auto& bind : config.listeners[i].binds)
+      if (!port.empty() && std::to_string(bind.port()) == port) return i;
+  }
+  return question.listener.empty() ? 0 : route::kNoRoute;
+}
+
+std::string place(const config::Location& at) { return fmt::format("{}:{}:{}", at.file, at.line, at.column); }
+
+std::string location(const config::Redirect& redirect, const http1::RequestHead& head,
+                     const http1::NormalizedPath& path) {
+  std::string text = fmt::format("{}://{}", redirect.scheme.empty() ? "http" : redirect.scheme,
+                                 redirect.host.empty() ? head.host() : std::string_view(redirect.host));
+  text += redirect.path.empty() ? std::string(path.forwarded) : redirect.path;
+  if (redirect.path.empty() && head.has_query) text += fmt::format("?{}", head.query_view());
+  return text;
+}
+
+void describe_backends(const Pool& pool, const balance::Table& table, Explanation& out) {
+  for (uint32_t i = 0; i < pool.backends.size(); ++i) {
+    const BackendState& state = *pool.backends[i];
+    Explanation::Backend backend;
+    backend.name = state.name;
+    backend.address = state.address.to_string();
+    backend.status = state.status.load();
+    backend.backup = pool.config->backends[i].backup;
+    backend.inflight = state.inflight.value.load();
+    if (pool.config->backends[i].weight == 0) {
+      backend.reason = "its weight is 0";
+    } else {
+      const std::lock_guard lock(state.reason_mutex);
+      backend.reason = state.reason;
+    }
+    for (const auto& candidate : table.candidates()) {
+      if (candidate.backend != i) continue;
+      backend.candidate = true;
+      backend.full = candidate.full();
+      backend.weight = candidate.weight / 1000.0;
+    }
+    out.backends.push_back(std::move(backend));
+  }
+}
+
+/// What made the algorithm choose it, and how sure that is for the next request.
+std::string reason(const Pool& pool, const Explanation& so_far, uint32_t load, size_t candidates) {
+  const std::string& algorithm = so_far.algorithm;
+  if (candidates == 1) return "it is the only candidate";
+  if (algorithm == "consistent_hash") {
+    if (so_far.key_missing) return "the request has no key: a random one, so this is one of several";
+    if (so_far.spilled)
+      return fmt::format("the key's own backend is above {} % of the mean load (bound): the next one of this key",
+                         pool.config->balance.bound_percent);
+    return "the key belongs to it";
+  }
+  if (algorithm == "least_connections")
+    return fmt::format("the fewest in flight for its weight ({}); which of equal ones, chance decides", load);
+  if (algorithm == "round_robin")
+    return "by turns and weight; each worker has turns of its own: this is one of several";
+  if (algorithm == "power_of_two") return "the less loaded of two drawn at random: this is one of several";
+  if (algorithm == "latency") return "the faster of two drawn at random: this is one of several";
+  return "at random, by weight: this is one of several";
+}
+
+void choose(const Pool& pool, uint64_t key_hash, Rng& rng, Explanation& out) {
+  const PublishedTable published = pool.published();
+  out.panic = published.panic;
+  describe_backends(pool, *published.table, out);
+  const auto picker = pool.algorithm->make_picker();
+  picker->adopt(published.table, rng);
+  balance::PickContext context{key_hash, {}, monotonic_now(), rng};
+  const uint32_t picked = picker->pick(context);
+  if (picked == balance::kNone) {
+    out.outcome = Outcome::no_backend;
+    const bool none = published.table->candidates().empty();
+    out.cause = none ? Cause::no_backend : pool.config->limits.queue ? Cause::none : Cause::pool_limit;
+    out.why = none ? "no backend of the pool is usable"
+                   : "every candidate has limits.per_backend in flight: the request waits in the queue";
+    return;
+  }
+  const auto& candidate = published.table->candidates()[picked];
+  out.outcome = Outcome::forwarded;
+  out.spilled = context.spilled;
+  out.chosen = pool.backends[candidate.backend]->name;
+  out.why = reason(pool, out, candidate.load(), published.table->candidates().size());
+}
+
+}  // namespace
+
+Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) {
+  Explanation out;
+  Url url;
+  if (!split_url(question.url, url)) {
+    out.question = fmt::format("\"{}\" is no URL; write http://HOST/PATH, or /PATH", question.url);
+    return out;
+  }
+  const config::Config& config = *runtime.config;
+  const uint32_t listener = find_listener(config, question, url.port);
+  const auto peer = AddressBlock::parse_address(question.client);
+  if (listener == route::kNoRoute) out.question = fmt::format("there is no listener \"{}\"", question.listener);
+  if (!peer) out.question = fmt::format("\"{}\" is no address of a client; write an IP address", question.client);
+  if (!out.question.empty()) return out;
+  out.listener = config.listeners[listener].name;
+
+  const std::string bytes = request_text(question, url);
+  const auto head = std::make_unique<http1::RequestHead>();
+  const auto parsed = http1::parse_request(bytes, request_rules(config), *head);
+  if (parsed.status != http1::Parse::done) {
+    out.cause = parsed.status == http1::Parse::error ? parsed.cause : Cause::bad_request;
+    out.detail = parsed.detail;
+    return out;
+  }
+  head->base = bytes.data();
+  std::string storage;
+  http1::NormalizedPath path;
+  const char* detail = "";
+  if (!http1::normalize_path(head->path_view(), {config.http.reject_escaped_slash, config.http.reject_path_params},
+                             storage, path, detail)) {
+    out.cause = Cause::bad_request;
+    out.detail = detail;
+    return out;
+  }
+  out.host = head->host();
+  out.path = path.matched;
+  out.forwarded_path = path.forwarded;
+  out.client = believed_client(*head, config.trusted_proxies, *peer, question.client).address;
+
+  const route::Request request = route_request(*head, path, listener);
+  const uint32_t matched = runtime.router.match(request);
+  const auto before = std::min<size_t>(matched, config.routes.size());
+  for (uint32_t i = 0; i < before; ++i)
+    out.skipped.push_back({config.routes[i].name, place(config.routes[i].at), runtime.router.why_not(i, request)});
+  if (matched == route::kNoRoute) {
+    out.outcome = Outcome::no_route;
+    out.cause = Cause::no_route;
+    return out;
+  }
+  const Route& route = runtime.routes[matched];
+  out.route = route.config->name;
+  out.route_at = place(route.config->at);
+  if (!route.pool) {
+    const auto& redirect = route.config->redirect;
+    out.outcome = redirect ? Outcome::redirect : Outcome::respond;
+    out.cause = redirect ? Cause::redirect : Cause::fixed_response;
+    out.answer = redirect ? fmt::format("{} to {}", redirect->status, location(*redirect, *head, path))
+                          : std::to_string(route.config->respond->status);
+    return out;
+  }
+  const Pool& pool = *route.pool;
+  out.pool = pool.config->name;
+  out.algorithm = pool.config->balance.algorithm;
+  uint64_t key_hash = 0;
+  if (const auto& key = pool.config->balance.key) {
+    out.key_from = config::show_key(*key);
+    out.key = key_value(*key, *head, path, out.client);
+    out.key_missing = out.key.empty();
+    key_hash = out.key_missing ? rng() : stable_hash(out.key);
+  }
+  choose(pool, key_hash, rng, out);
+  return out;
+}
+
+}  // namespace weir::proxy

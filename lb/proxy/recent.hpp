@@ -1,0 +1,86 @@
+// What became of the last requests that failed or had to be tried again, for `weir why`. A worker has a ring of its
+// own, which it alone touches; others ask it through Worker::post(). Nothing is allocated once it stands.
+#pragma once
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "lb/base/cause.hpp"
+
+namespace weir::proxy {
+
+/// A short text without memory of its own; what is too long is cut.
+template <size_t N>
+class FixedText {
+ public:
+  static_assert(N < 256);
+  void operator=(std::string_view text) {
+    length_ = static_cast<uint8_t>(std::min(text.size(), N));
+    std::copy_n(text.data(), length_, bytes_);
+  }
+  std::string_view view() const { return {bytes_, length_}; }
+
+ private:
+  uint8_t length_;
+  char bytes_[N];
+};
+
+/// Without initialisers: a ring's memory is not touched before it is used.
+struct AttemptRecord {
+  FixedText<64> backend;
+  sockaddr_storage address;
+  socklen_t address_length;
+  uint32_t start_us;  // after the request's first byte
+  uint32_t took_us;   // from choosing it to the head of its answer, or to its failure
+  uint16_t status;    // of its answer, 0: none
+  Cause cause;        // why it failed; none: it answered
+  bool reused;        // over a connection that was kept
+};
+
+struct RequestRecord {
+  static constexpr size_t kAttempts = 8;
+  static constexpr size_t kIdBytes = 128;  // longer ones are not taken from anybody
+  int64_t wall_ns;                         // of its first byte
+  uint32_t duration_us;
+  uint16_t status;  // as in the access log: 499: the client didn't wait; 0: none
+  Cause cause;
+  uint8_t attempts;  // made; the first kAttempts are kept
+  uint8_t kept;
+  FixedText<kIdBytes> id;
+  FixedText<46> client;
+  FixedText<32> method;
+  FixedText<128> host;
+  FixedText<200> target;
+  FixedText<64> listener, pool;
+  FixedText<128> route;
+  std::array<AttemptRecord, kAttempts> tries;
+};
+
+class RecentRequests {
+ public:
+  /// Requests that reached a pool, and those refused before, which strangers can make as many of as they like.
+  static constexpr size_t kForwarded = 512, kRefused = 128;
+
+  /// The place of the oldest, to be filled in at once.
+  RequestRecord& next(bool forwarded) { return (forwarded ? forwarded_ : refused_).next(); }
+  /// Those whose id begins with `prefix`; an empty one is for all. The newest first, at most `limit`.
+  std::vector<RequestRecord> find(std::string_view prefix, size_t limit) const;
+
+ private:
+  struct Ring {
+    explicit Ring(size_t places) : capacity(places), records(new RequestRecord[places]) {}
+    RequestRecord& next() { return records[made++ % capacity]; }
+    const size_t capacity;
+    const std::unique_ptr<RequestRecord[]> records;
+    size_t made = 0;
+  };
+  Ring forwarded_{kForwarded}, refused_{kRefused};
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,145 @@
+"""weir why: what became of requests that failed or were tried again, attempt by attempt."""
+import json
+
+from harness import WeirTest, config, echo, request, response, wait_until
+
+ID = "8f591bb328ffa96a04150a7ea0abbf07"
+
+
+def trusting(*arguments, **more):
+    """Ids are the client's."""
+    return config(*arguments, trusted_proxies=["127.0.0.0/8"], **more)
+
+
+class Why(WeirTest):
+    def ask(self, daemon, number):
+        """What is remembered of the request with that id."""
+        found = json.loads(daemon.command("why", number, "--json")[1])["requests"]
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    def get(self, daemon, number, target="/", method="GET", **more):
+        return daemon.fetch(target, method, {"X-Request-Id": number}, **more)
+
+    def test_a_retried_request(self):
+        down, up = self.origin(start=False), self.origin(echo)
+        daemon = self.weir(trusting([down, up], workers=2))
+        for i in range(4):
+            self.assertEqual(self.get(daemon, f"{ID}-{i}", f"/x?{i}").status, 200)
+        retried = wait_until(lambda: [r for r in daemon.access_log() if r["attempts"] == 2])
+        told = self.ask(daemon, retried[0]["request_id"])
+        self.assertEqual((told["status"], told["cause"], told["attempts"], told["pool"], told["route"], told["listener"]), (200, "none", 2, "app", "default", "web"))
+        self.assertEqual([(t["backend"], t["cause"], t["status"]) for t in told["tries"]], [("b1", "connect_refused", None), ("b2", "none", 200)])
+        self.assertFalse(told["tries"][0]["reused"])
+        self.assertLessEqual(told["tries"][0]["start_ms"] + told["tries"][0]["took_ms"], told["tries"][1]["start_ms"] + 1)
+        code, out, err = daemon.command("why", told["id"])
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn(f"request {told['id']}\nGET http://test.example/x?", out)
+        self.assertRegex(out, r"\n  1 +b1 .*new +connect_refused: The backend refused the connection\.\n  2 +b2 .* answered 200\n\Z")
+
+    def test_what_went_well_at_once_is_not_remembered(self):
+        daemon = self.weir(trusting([self.origin(echo)]))
+        self.get(daemon, ID)
+        code, out, err = daemon.command("why", ID)
+        self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
+        self.assertIn(f"nothing is remembered of {ID}", err)
+        self.assertEqual(daemon.command("why")[:2], (0, "no request has failed or been tried again since the start\n"))
+
+    def test_kinds_of_failure(self):
+        def backend(message, connection):
+            kind = message.target[1:].partition("?")[0]
+            if kind == "reset":
+                connection.reset()
+            elif kind == "garbage":
+                connection.send(b"HELLO\r\n\r\n")
+            elif kind == "truncated":
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+                connection.reset()
+            elif kind == "stall":
+                connection.stall(20)
+            elif kind == "broken":
+                return response(503, b"no")
+            else:
+                return response(200, b"yes")
+            return None
+        daemon = self.weir(trusting([self.origin(backend)], pool={"timeout": {"response": "300ms"}, "eject": False, "retry": False}))
+        expected = {"reset": (502, "upstream_reset", None), "garbage": (502, "upstream_bad_response", None), "stall": (504, "response_timeout", None),
+                    "broken": (503, "none", 503)}
+        for kind, (status, cause, answered) in expected.items():
+            self.assertEqual(self.get(daemon, kind, "/" + kind).status, status, kind)
+            told = self.ask(daemon, kind)
+            self.assertEqual((told["status"], told["cause"]), (status, cause), told)
+            self.assertEqual([(t["backend"], t["cause"], t["status"]) for t in told["tries"]], [("b1", cause, answered)], told)
+        self.assertGreaterEqual(self.ask(daemon, "stall")["tries"][0]["took_ms"], 250)
+        with daemon.client() as client:
+            client.send(request(target="/truncated", headers={"X-Request-Id": "truncated"}))
+            client.read_to_end()
+        told = wait_until(lambda: json.loads(daemon.command("why", "truncated", "--json")[1])["requests"])[0]
+        self.assertEqual([(t["cause"], t["status"]) for t in told["tries"]], [("upstream_truncated", 200)])
+        out = daemon.command("why", "truncated")[1]
+        self.assertIn("answered 200, then upstream_truncated: ", out)
+        # Each cause is the access log's, too.
+        wait_until(lambda: len(daemon.access_log()) == 5)
+        logged = {r["request_id"]: r["cause"] for r in daemon.access_log()}
+        for kind, cause in logged.items():
+            self.assertEqual(self.ask(daemon, kind)["cause"], cause)
+
+    def test_retry_by_status(self):
+        first = self.origin(lambda m, c: response(503, b""))
+        daemon = self.weir(trusting([first, self.origin(echo)], pool={"retry": {"when": [503]}, "eject": False}))
+        for i in range(2):
+            self.assertEqual(self.get(daemon, f"r{i}-{ID}").status, 200)
+        told = [r for r in json.loads(daemon.command("why", "--json")[1])["requests"]]
+        self.assertGreaterEqual(len(told), 1)
+        self.assertEqual([(t["backend"], t["status"], t["cause"]) for t in told[0]["tries"]], [("b1", 503, "none"), ("b2", 200, "none")])
+
+    def test_what_reached_no_backend(self):
+        daemon = self.weir(trusting([self.origin(echo)], routes=[{"match": {"path": "/a"}, "pool": "app"}]))
+        self.assertEqual(self.get(daemon, "lost", "/nowhere").status, 404)
+        told = self.ask(daemon, "lost")
+        self.assertEqual((told["cause"], told["pool"], told["tries"]), ("no_route", "", []))
+        with daemon.client() as client:
+            client.send(b"GET / HTTP/1.1\r\n\r\n")
+            answer = client.read()
+        told = self.ask(daemon, answer.header("x-request-id"))
+        self.assertEqual((told["status"], told["cause"]), (400, "bad_request"))
+        self.assertIn("it reached no pool", daemon.command("why", told["id"])[1])
+
+    def test_a_client_that_does_not_wait(self):
+        daemon = self.weir(trusting([self.origin(lambda m, c: c.stall(20) and None)]))
+        client = daemon.client()
+        client.send(request(headers={"X-Request-Id": "gone"}))
+        wait_until(lambda: daemon.backend("b1")["inflight"] == 1)
+        client.reset()  # a FIN alone says nothing about its reading
+        told = wait_until(lambda: json.loads(daemon.command("why", "gone", "--json")[1])["requests"])[0]
+        self.assertEqual((told["status"], told["cause"]), (499, "client_gone"))
+        self.assertEqual([(t["backend"], t["cause"], t["status"]) for t in told["tries"]], [("b1", "client_gone", None)])
+
+    def test_the_list_and_its_bounds(self):
+        daemon = self.weir(trusting([self.origin(start=False)], pool={"retry": False, "eject": False},
+                                    routes=[{"match": {"host": "test.example"}, "pool": "app"}], workers=1))
+        with daemon.client() as client:
+            for i in range(600):
+                client.get(f"/{i}", {"X-Request-Id": f"{i:04}-number"})
+        for i in range(200):
+            self.assertEqual(daemon.get("/", {"X-Request-Id": f"{i:04}-lost"}, host="lost.example" if i == 0 else "test.example").status, 502 if i else 404)
+        code, out, _ = daemon.command("why")
+        self.assertEqual(code, 0)
+        lines = out.splitlines()
+        self.assertEqual(len(lines), 32)
+        self.assertIn("connect_refused", lines[1])
+        self.assertTrue(lines[1].endswith("0199-lost"), lines[1])
+        self.assertEqual(json.loads(daemon.command("why", "0000-number", "--json")[1])["requests"], [])  # the oldest are gone
+        self.assertEqual(self.ask(daemon, "0599")["id"], "0599-number")
+        self.assertEqual(self.ask(daemon, "0000-lost")["cause"], "no_route")
+
+    def test_strangers_bytes_reach_no_terminal(self):
+        daemon = self.weir(trusting([self.origin(start=False)], pool={"retry": False}))
+        with daemon.client() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: h\r\nX-Request-Id: \x9b31m\xff\xc3\xa9\r\n\r\n")
+            client.read()
+        out = daemon.command("why")[1]
+        self.assertEqual(json.loads(daemon.command("why", "--json")[1])["requests"][0]["id"], "\\x9b31m\\xff\u00e9")
+        self.assertNotIn("\x9b", out)
+        self.assertNotIn("\x1b", out)
+        self.assertIn("31m", out)

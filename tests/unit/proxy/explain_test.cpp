@@ -1,0 +1,116 @@
+#include "lb/proxy/explain.hpp"
+
+#include "config/load.hpp"
+#include "tests/catch.hpp"
+
+using namespace weir;
+using namespace weir::proxy;
+using Outcome = Explanation::Outcome;
+
+namespace {
+
+const std::string kText = R"(
+keys: { user: { cookie: user } }
+trusted_proxies: [10.0.0.0/8]
+listeners: { web: { bind: "127.0.0.1:80" }, inside: { bind: "127.0.0.1:81" } }
+pools:
+  app: { limits: { per_backend: 1, queue: 0 }, backends: { a: "http://127.0.0.1:1", b: { url: "http://127.0.0.1:2", weight: 0 } } }
+  hash: { balance: { consistent_hash: user }, backends: { a: "http://127.0.0.1:1", b: "http://127.0.0.1:2" } }
+  mine: { balance: { consistent_hash: client }, backends: { a: "http://127.0.0.1:1", b: "http://127.0.0.1:2" } }
+routes:
+  - { name: inside, match: { listener: inside }, pool: app }
+  - { name: go, match: { path: /go }, redirect: { status: 301, path: /gone } }
+  - { name: hash, match: { path: "/h*" }, pool: hash }
+  - { name: mine, match: { path: "/m*" }, pool: mine }
+)";
+
+struct World {
+  World() {
+    auto loaded = config::load_text(kText);
+    REQUIRE(loaded.config);
+    runtime = registry.build(std::make_shared<const config::Config>(std::move(*loaded.config)), 1);
+    for (auto& pool : runtime->pools) pool->publish();
+  }
+  Explanation ask(const std::string& url, std::vector<std::pair<std::string, std::string>> headers = {},
+                  const std::string& client = "192.0.2.1", const std::string& listener = "") {
+    return explain(*runtime, {"GET", url, std::move(headers), client, listener}, rng);
+  }
+  StateRegistry registry{1};
+  std::shared_ptr<Runtime> runtime;
+  Rng rng{7};
+};
+
+}  // namespace
+
+TEST_CASE("the listener: by name, by the URL's port, else the first") {
+  World world;
+  CHECK(world.ask("/").listener == "web");
+  CHECK(world.ask("http://h:81/").listener == "inside");
+  CHECK(world.ask("http://h:82/").listener == "web");
+  CHECK(world.ask("http://[::1]/").listener == "web");
+  CHECK(world.ask("/", {}, "192.0.2.1", "inside").listener == "inside");
+  CHECK(world.ask("/", {}, "192.0.2.1", "none").question == "there is no listener \"none\"");
+  CHECK(world.ask("nonsense").question == "\"nonsense\" is no URL; write http://HOST/PATH, or /PATH");
+  CHECK_FALSE(world.ask("http:///x").question.empty());
+  CHECK_FALSE(world.ask("/", {}, "me").question.empty());
+}
+
+TEST_CASE("routes before the one that matches say why they don't") {
+  World world;
+  const auto told = world.ask("http://h.example/h?x=1");
+  CHECK(told.outcome == Outcome::forwarded);
+  CHECK(told.route == "hash");
+  CHECK(told.route_at == "weir.yaml:12:5");
+  REQUIRE(told.skipped.size() == 2);
+  CHECK(told.skipped[0].why == "listener web is not inside");
+  CHECK(told.skipped[1].route == "go");
+  CHECK(told.skipped[1].why == "path /go does not cover /h");
+  const auto none = world.ask("/none");
+  CHECK(none.outcome == Outcome::no_route);
+  CHECK(none.skipped.size() == 4);
+  CHECK(none.cause == Cause::no_route);
+}
+
+TEST_CASE("answers of our own") {
+  World world;
+  CHECK(world.ask("http://h.example/go").answer == "301 to http://h.example/gone");
+  CHECK(world.ask("http://h.example/%00").outcome == Outcome::refused);
+  CHECK(world.ask("http://h.example/%00").cause == Cause::bad_request);
+  CHECK(world.ask("/a b").cause == Cause::bad_request);
+  CHECK(world.ask("/h", {{"Host", "a"}, {"Host", "b"}}).outcome == Outcome::refused);
+}
+
+TEST_CASE("keys") {
+  World world;
+  const auto keyed = world.ask("/h", {{"Cookie", "user=5"}});
+  CHECK(keyed.key_from == "cookie user");
+  CHECK(keyed.key == "5");
+  for (int i = 0; i < 20; ++i) CHECK(world.ask("/h", {{"Cookie", "user=5"}}).chosen == keyed.chosen);
+  CHECK(world.ask("/h").key_missing);
+  // Only a trusted proxy is believed.
+  CHECK(world.ask("/m", {{"X-Forwarded-For", "203.0.113.9"}}).key == "192.0.2.1");
+  CHECK(world.ask("/m", {{"X-Forwarded-For", "203.0.113.9"}}, "10.0.0.1").key == "203.0.113.9");
+}
+
+TEST_CASE("who takes part, and who doesn't") {
+  World world;
+  auto& app = *world.runtime->find_pool("app");
+  auto told = world.ask("/", {}, "192.0.2.1", "inside");
+  CHECK(told.chosen == "a");
+  CHECK(told.why == "it is the only candidate");
+  REQUIRE(told.backends.size() == 2);
+  CHECK(told.backends[0].candidate);
+  CHECK_FALSE(told.backends[1].candidate);
+  CHECK(told.backends[1].reason == "its weight is 0");
+  app.backends[0]->inflight.value = 1;
+  told = world.ask("/", {}, "192.0.2.1", "inside");
+  CHECK(told.outcome == Outcome::no_backend);
+  CHECK(told.cause == Cause::pool_limit);
+  CHECK(told.backends[0].full);
+  CHECK(app.backends[0]->inflight.value == 1);  // nothing is taken
+  app.backends[0]->status = BackendStatus::draining;
+  app.publish();
+  told = world.ask("/", {}, "192.0.2.1", "inside");
+  CHECK(told.cause == Cause::no_backend);
+  CHECK(told.chosen.empty());
+}

@@ -1,0 +1,58 @@
+#include "lb/proxy/recent.hpp"
+
+#include <string>
+
+#include "tests/catch.hpp"
+
+using namespace weir;
+using namespace weir::proxy;
+
+namespace {
+
+void add(RecentRequests& recent, const std::string& id, int64_t when, bool forwarded = true) {
+  RequestRecord& record = recent.next(forwarded);
+  record.id = id;
+  record.wall_ns = when;
+  record.kept = 0;
+}
+
+std::string ids(const std::vector<RequestRecord>& records) {
+  std::string text;
+  for (const auto& record : records) text += std::string(record.id.view()) + " ";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("what is remembered is found by the beginning of its id, the newest first") {
+  RecentRequests recent;
+  CHECK(recent.find("", 10).empty());
+  add(recent, "aa1", 10);
+  add(recent, "aa2", 30);
+  add(recent, "b", 20, false);
+  CHECK(ids(recent.find("", 10)) == "aa2 b aa1 ");
+  CHECK(ids(recent.find("aa", 10)) == "aa2 aa1 ");
+  CHECK(ids(recent.find("aa1", 10)) == "aa1 ");
+  CHECK(ids(recent.find("aa11", 10)).empty());
+  CHECK(ids(recent.find("", 2)) == "aa2 b ");
+}
+
+TEST_CASE("the rings are bounded, each by itself") {
+  RecentRequests recent;
+  add(recent, "forwarded", 1);
+  for (size_t i = 0; i < 10 * RecentRequests::kRefused; ++i)
+    add(recent, "r" + std::to_string(i), static_cast<int64_t>(i), false);
+  CHECK(recent.find("", 10'000).size() == RecentRequests::kRefused + 1);
+  CHECK(recent.find("forwarded", 1).size() == 1);
+  for (size_t i = 0; i < RecentRequests::kForwarded; ++i) add(recent, "f" + std::to_string(i), 1);
+  CHECK(recent.find("forwarded", 1).empty());
+  CHECK(recent.find("f0", 1).size() == 1);
+}
+
+TEST_CASE("texts that are too long are cut") {
+  FixedText<4> text;
+  text = "abcdef";
+  CHECK(text.view() == "abcd");
+  text = "";
+  CHECK(text.view().empty());
+}
