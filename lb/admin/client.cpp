@@ -13,7 +13,8 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
-#include <optional>
+
+#include "lb/base/endpoint.hpp"
 
 namespace weir::admin {
 namespace {
@@ -136,7 +137,14 @@ std::string read_token(const std::string& path) {
 
 Client::~Client() { close(); }
 
-void Client::connect() { fd_ = target_.is_unix ? connect_unix(target_) : connect_tcp(target_); }
+void Client::connect() {
+  fd_ = target_.is_unix ? connect_unix(target_) : connect_tcp(target_);
+  host_ = "localhost";
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  if (!target_.is_unix && ::getpeername(fd_, reinterpret_cast<sockaddr*>(&peer), &length) == 0)
+    host_ = Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer), length).to_string();
+}
 
 void Client::close() {
   if (fd_ >= 0) ::close(fd_);
@@ -161,8 +169,7 @@ ClientReply Client::request(std::string_view method, std::string_view path) {
 
 ClientReply Client::exchange(std::string_view method, std::string_view path) {
   if (fd_ < 0) connect();
-  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", method, path,
-                                 target_.is_unix ? "localhost" : target_.shown().substr(7));
+  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", method, path, host_);
   if (!target_.token.empty()) head += fmt::format("Authorization: Bearer {}\r\n", target_.token);
   if (method != "GET") head += "Content-Length: 0\r\n";
   head += "\r\n";

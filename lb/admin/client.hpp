@@ -56,6 +56,7 @@ class Client {
   ClientReply exchange(std::string_view method, std::string_view path);
 
   const Target target_;
+  std::string host_;  // the Host field: a number, for a name would be taken for DNS rebinding (access.hpp)
   int fd_ = -1;
 };
 

@@ -44,7 +44,7 @@ struct AttemptRecord {
 };
 
 struct RequestRecord {
-  static constexpr size_t kAttempts = 8;
+  static constexpr size_t kAttempts = 12;
   static constexpr size_t kIdBytes = 128;  // longer ones are not taken from anybody
   int64_t wall_ns;                         // of its first byte
   uint32_t duration_us;
