@@ -70,9 +70,10 @@ TEST_CASE("nothing is given back while a grant may name it") {
   const auto burst = on.burst(600);
   REQUIRE(admission->try_admit(limits));
   const Ticket ticket{&on.worker, burst[0], 0};
-  REQUIRE(admission->wait(ticket, limits, false) == Admission::Wait::queued);
-  admission->release(limits);              // posts the grant; nobody runs it yet
-  CHECK_FALSE(admission->forget(ticket));  // too late
+  Turn turn;
+  REQUIRE(admission->wait(ticket, limits, turn) == Admission::Wait::queued);
+  admission->release(limits, false);                             // posts the grant; nobody runs it yet
+  CHECK(admission->forget(ticket) == Admission::Left::granted);  // too late
   on.end(burst);
   on.worker.give_back_exchanges();
   on.worker.give_back_exchanges();
