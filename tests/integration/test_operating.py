@@ -36,7 +36,7 @@ class Orders(WeirTest):
             client.send(request(target=f"/slow/{i}"))
         wait_until(lambda: gate.waiting == 2 and daemon.backend("b1")["inflight"] == 2)
         result = []
-        thread = threading.Thread(target=lambda: result.append(daemon.command("drain", "app/b1", "--timeout", "1min")))
+        thread = threading.Thread(target=lambda: result.append(daemon.command("drain", "app/b1", "--timeout", "1m")))
         thread.start()
         wait_until(lambda: daemon.backend("b1")["status"] == "draining")
         before = first.count()

@@ -300,6 +300,7 @@ TEST_CASE("the command line's socket: its folder is made, and what can't be had 
     CHECK(running.server.listen_on_socket(path));
     CHECK_FALSE(running.server.listen_on_socket(path));  // as a second weir would
     CHECK_FALSE(running.server.listen_on_socket(std::string(folder) + "/none/none/admin.sock"));
+    running.server.announce();
   });
   log::set_sink(before);
   CHECK(has(events, "info listening listener=admin_socket address=unix:" + path + "\n"));
