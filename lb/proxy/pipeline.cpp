@@ -60,8 +60,10 @@ bool Exchange::normalize_target() {
 }
 
 void Exchange::identify_client() {
-  const Client client =
-      believed_client(head, runtime_->config().trusted_proxies, downstream_->peer(), downstream_->peer_text());
+  const auto& blocks = runtime_->config().trusted_proxies;
+  // Usually there are none, and then the peer need not be read back from its text (500 instructions).
+  const Client client = blocks.empty() ? Client{downstream_->peer_text(), false}
+                                       : believed_client(head, blocks, downstream_->peer(), downstream_->peer_text());
   client_ = client.address;
   trusted_peer_ = client.trusted_peer;
   request_id_ = {};
