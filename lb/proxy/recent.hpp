@@ -31,7 +31,6 @@ class FixedText {
   char bytes_[N];
 };
 
-/// Without initialisers: a ring's memory is not touched before it is used.
 struct AttemptRecord {
   FixedText<64> backend;
   sockaddr_storage address;
@@ -64,8 +63,13 @@ struct RequestRecord {
 
 class RecentRequests {
  public:
-  /// Requests that reached a pool, and those refused before, which strangers can make as many of as they like.
+  /// Requests that reached a pool, and those refused before, which strangers can make as many of as they like. So many
+  /// are kept by all workers together, but by each of them at least an eighth and at most a half.
   static constexpr size_t kForwarded = 512, kRefused = 128;
+
+  explicit RecentRequests(size_t workers)
+      : forwarded_(share(kForwarded, workers)), refused_(share(kRefused, workers)) {}
+  static constexpr size_t share(size_t all, size_t workers) { return std::clamp(all / workers, all / 8, all / 2); }
 
   /// The place of the oldest, to be filled in at once.
   RequestRecord& next(bool forwarded) { return (forwarded ? forwarded_ : refused_).next(); }
@@ -74,13 +78,14 @@ class RecentRequests {
 
  private:
   struct Ring {
-    explicit Ring(size_t places) : capacity(places), records(new RequestRecord[places]) {}
+    // Touched from the start (0.9 MiB): memory that grows with the first failures would look like a leak.
+    explicit Ring(size_t places) : capacity(places), records(std::make_unique<RequestRecord[]>(places)) {}
     RequestRecord& next() { return records[made++ % capacity]; }
     const size_t capacity;
     const std::unique_ptr<RequestRecord[]> records;
     size_t made = 0;
   };
-  Ring forwarded_{kForwarded}, refused_{kRefused};
+  Ring forwarded_, refused_;
 };
 
 }  // namespace weir::proxy

@@ -148,7 +148,7 @@ class Worker {
   std::unique_ptr<char[]> receive_scratch = std::make_unique<char[]>(kReceiveScratch);
   std::unique_ptr<char[]> send_scratch = std::make_unique<char[]>(kSendScratch);
   http1::ResponseHead response_head;
-  RecentRequests recent;
+  RecentRequests recent{shared.process.workers};
 
  private:
   struct Phantom {

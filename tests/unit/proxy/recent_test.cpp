@@ -25,7 +25,7 @@ std::string ids(const std::vector<RequestRecord>& records) {
 }  // namespace
 
 TEST_CASE("what is remembered is found by the beginning of its id, the newest first") {
-  RecentRequests recent;
+  RecentRequests recent(1);
   CHECK(recent.find("", 10).empty());
   add(recent, "aa1", 10);
   add(recent, "aa2", 30);
@@ -38,13 +38,15 @@ TEST_CASE("what is remembered is found by the beginning of its id, the newest fi
 }
 
 TEST_CASE("the rings are bounded, each by itself") {
-  RecentRequests recent;
+  RecentRequests recent(4);
+  constexpr size_t kForwarded = RecentRequests::share(RecentRequests::kForwarded, 4),
+                   kRefused = RecentRequests::share(RecentRequests::kRefused, 4);
+  CHECK((kForwarded == 128 && kRefused == 32));
   add(recent, "forwarded", 1);
-  for (size_t i = 0; i < 10 * RecentRequests::kRefused; ++i)
-    add(recent, "r" + std::to_string(i), static_cast<int64_t>(i), false);
-  CHECK(recent.find("", 10'000).size() == RecentRequests::kRefused + 1);
+  for (size_t i = 0; i < 10 * kRefused; ++i) add(recent, "r" + std::to_string(i), static_cast<int64_t>(i), false);
+  CHECK(recent.find("", 10'000).size() == kRefused + 1);
   CHECK(recent.find("forwarded", 1).size() == 1);
-  for (size_t i = 0; i < RecentRequests::kForwarded; ++i) add(recent, "f" + std::to_string(i), 1);
+  for (size_t i = 0; i < kForwarded; ++i) add(recent, "f" + std::to_string(i), 1);
   CHECK(recent.find("forwarded", 1).empty());
   CHECK(recent.find("f0", 1).size() == 1);
 }
