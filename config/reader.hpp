@@ -2,6 +2,7 @@
 // is read.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,9 @@ class Reader {
   std::map<std::string, bool> keys_used;
   Pool defaults;
   bool in_defaults = false;
+
+  /// Files of users, each read once; null: it had errors, which were reported.
+  std::map<std::string, std::shared_ptr<const UserFile>> user_files;
 
   // Checked after all is read:
   std::vector<Use> pool_uses, listener_uses;

@@ -163,6 +163,7 @@ void Exchange::send_request() {
   context.peer = downstream_->peer_text();
   context.client = client_;
   context.request_id = request_id_;
+  context.user = user_;
   context.port = downstream_->listener().port;
   context.trusted = trusted_peer_;
   context.forwarded = runtime_->config().http.forwarded;
@@ -326,6 +327,7 @@ void Exchange::on_timer(TimePoint now) {
       // A grant may be on its way: then it finds another serial and gives the place back.
       leave_queue();
       return answer_error(Cause::queue_timeout);
+    case Phase::authenticating: return answer_error(Cause::auth_overload);
     case Phase::connecting:
       set_->cells->connect_failures.add();
       return attempt_failed(Cause::connect_timeout, route::FailureKind::connect);

@@ -52,10 +52,12 @@ class Exchange final : public Timer {
   void on_upstream_end(bool reset);
   void on_upstream_drained();
 
-  // From the pool's queue.
+  // From the pool's queue, and from the checker of passwords.
   bool on_granted();
+  void on_password_checked(bool right);
   uint64_t serial() const { return serial_; }
   bool waiting() const { return phase_ == Phase::queued; }
+  bool authenticating() const { return phase_ == Phase::authenticating; }
 
   http1::RequestHead head;
   uint64_t bytes_received = 0;
@@ -67,7 +69,17 @@ class Exchange final : public Timer {
 
  private:
   friend class Worker;
-  enum class Phase : uint8_t { idle, deciding, queued, connecting, requesting, responding, tunnel, finishing };
+  enum class Phase : uint8_t {
+    idle,
+    deciding,
+    authenticating,
+    queued,
+    connecting,
+    requesting,
+    responding,
+    tunnel,
+    finishing
+  };
 
   static constexpr uint32_t kNoMaxForwards = ~uint32_t{0};
   static constexpr size_t kMaxTried = config::Retry::kMaxAttempts + 1;
@@ -86,6 +98,7 @@ class Exchange final : public Timer {
   void identify_client();
   bool answers_options();
   bool find_route();
+  void serve();
   bool answered_by_route();
   bool refused_by_overload();
   bool admit();
@@ -94,6 +107,14 @@ class Exchange final : public Timer {
   Ticket ticket() { return {&worker_, this, serial_}; }
   uint64_t key_hash();
   std::string_view key_value(const config::KeySpec& key) const;
+
+  // guards.cpp
+  bool pass_guards();
+  bool refused_by_address();
+  bool refused_by_rate();
+  bool authenticate();
+  void drop_identity();
+  void ask_for_credentials(Cause why);
 
   // attempt.cpp
   void begin_attempt();
@@ -149,7 +170,7 @@ class Exchange final : public Timer {
   void end_tunnel();
 
   // local_response.cpp
-  void answer_error(Cause why, const char* detail = "");
+  void answer_error(Cause why, const char* detail = "", std::string_view extra_fields = {});
   void answer_redirect();
   void answer_fixed();
   void answer_local(uint16_t status, std::string_view content_type, std::string_view body,
@@ -175,6 +196,7 @@ class Exchange final : public Timer {
   std::string path_storage_;
   http1::NormalizedPath path_;
   std::string_view client_;  // the address that is believed
+  std::string_view user_;    // who it is; in the route's configuration
   bool trusted_peer_ = false;
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;

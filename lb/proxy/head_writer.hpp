@@ -51,6 +51,7 @@ struct RequestContext {
   std::string_view peer;    // the address of the TCP peer
   std::string_view client;  // the address that is believed
   std::string_view request_id;
+  std::string_view user;   // who was let in by auth; empty: nobody
   uint16_t port = 0;       // of the listener
   bool trusted = false;    // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
   bool forwarded = false;  // also send RFC 7239 Forwarded

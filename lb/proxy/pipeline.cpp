@@ -13,14 +13,14 @@ using http1::FieldId;
 
 namespace {
 
-/// X-Forwarded-Server, -Prefix and whatever else a client may forge (security-rules C1); those that we set are replaced
+/// X-Forwarded-Server, -Prefix, X-Remote-User and whatever else a client may forge (security-rules C1); those that we set are replaced
 /// by the writer.
 void drop_forwarded_fields(http1::RequestHead& head) {
-  static constexpr std::string_view kPrefix = "x-forwarded-";
+  static constexpr std::string_view kPrefix = "x-forwarded-", kUser = "x-remote-user";
   for (auto& field : head.all()) {
     const auto name = head.name(field);
     if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' &&
-        http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
+        (http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix) || http1::equals_ignore_case(name, kUser)))
       field.drop = true;
   }
 }
@@ -43,6 +43,12 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
   identify_client();
   if (answers_options()) return;
   if (!find_route()) return;
+  if (route_->guarded && !pass_guards()) return;
+  serve();
+}
+
+/// What is left once the request may come in.
+void Exchange::serve() {
   if (answered_by_route()) return;
   if (refused_by_overload()) return;
   if (!admit()) return;

@@ -1,0 +1,99 @@
+// What stands between a route and a request that matches it: the client's address, its rate, who it is.
+#include <fmt/format.h>
+
+#include "lb/base/hash.hpp"
+#include "lb/net/basic_auth.hpp"
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+
+namespace weir::proxy {
+
+using http1::FieldId;
+
+/// Cheapest first; what takes the most comes behind the rate limit, which so bounds the guessing of passwords, too.
+/// False: the request is answered, or waits.
+bool Exchange::pass_guards() {
+  if (refused_by_address()) return false;
+  if (refused_by_rate()) return false;
+  return route_->config->auth ? authenticate() : true;
+}
+
+bool Exchange::refused_by_address() {
+  const bool denied = route_->deny && route_->deny->contains(client_);
+  if (!denied && (!route_->allow || route_->allow->contains(client_))) return false;
+  answer_error(Cause::address_denied);
+  return true;
+}
+
+bool Exchange::refused_by_rate() {
+  if (!route_->limiter) return false;
+  // Requests without the key share a bucket: leaving it out must not be a way around the limit.
+  const auto verdict = route_->limiter->take(seeded_hash(key_value(route_->limiter->limit().key)), worker_.now);
+  if (verdict.evicted) {
+    RouteCells& cells = route_->state->cells[worker_.index];
+    (verdict.evicted_active ? cells.rate_evicted_active : cells.rate_evicted_idle).add();
+  }
+  if (verdict.allowed) return false;
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(verdict.wait).count();
+  answer_error(Cause::rate_limited, "", fmt::format("Retry-After: {}\r\n", std::max<int64_t>(1, seconds)));
+  return true;
+}
+
+/// The name that the backend gets is ours alone to say, and the password is not for it.
+void Exchange::drop_identity() {
+  for (auto& field : head.all())
+    if (field.id == FieldId::authorization || http1::equals_ignore_case(head.name(field), "x-remote-user"))
+      field.drop = true;
+}
+
+bool Exchange::authenticate() {
+  const auto& users = route_->config->auth->users;
+  std::string_view value;
+  size_t count = 0;
+  for (const auto& field : head.all()) {
+    if (field.id != FieldId::authorization) continue;
+    value = head.value(field);
+    ++count;
+  }
+  drop_identity();
+  if (count == 0 || !http1::is_basic(value)) {
+    ask_for_credentials(Cause::credentials_missing);
+    return false;
+  }
+  std::array<char, http1::kMaxCredentials> decoded;
+  http1::BasicCredentials given;
+  if (count > 1 || !http1::parse_basic(value, decoded, given)) {
+    ask_for_credentials(Cause::credentials_wrong);
+    return false;
+  }
+  if (const auto* entry = users->find(given.user)) {
+    user_ = entry->first;
+    const auto digest = digest_credentials(entry->second, given.user, given.password);
+    if (worker_.credentials.find(digest, worker_.now) != TimePoint{}) return true;
+  }
+  stash_body();
+  phase_ = Phase::authenticating;
+  arm_phase(PasswordChecker::kPatience);
+  if (!worker_.shared.passwords->ask({{&worker_, this, serial_},
+                                      users,
+                                      std::string(given.user),
+                                      std::string(given.password),
+                                      worker_.now + PasswordChecker::kPatience}))
+    answer_error(Cause::auth_overload, "too many logins at a time");
+  return false;
+}
+
+void Exchange::on_password_checked(bool right) {
+  if (!right) return ask_for_credentials(Cause::credentials_wrong);
+  cancel();
+  phase_ = Phase::deciding;
+  serve();
+}
+
+void Exchange::ask_for_credentials(Cause why) {
+  user_ = {};
+  answer_error(why, "",
+               fmt::format("WWW-Authenticate: Basic realm=\"{}\", charset=\"UTF-8\"\r\n", route_->config->auth->realm));
+}
+
+}  // namespace weir::proxy
