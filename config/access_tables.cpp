@@ -128,21 +128,52 @@ void compare_users(Changes& out, const Auth& before, const Auth& after) {
     out.note(fmt::format("the users in {} changed", path(after)));
 }
 
+void read_forward_pool(Reader& in, const Node& node, ForwardAuth& forward) {
+  const std::string* name = expect_scalar(in, node, "the name of a pool");
+  if (!name) return;
+  forward.pool = *name;
+  in.auth_pool_uses.push_back({node.at, *name, in.route_places.size() - 1});
+}
+
+TypeOf<ForwardAuth> forward_section() {
+  return Section<ForwardAuth>(
+             "forward",
+             "Asks a service of yours: a GET with the request's headers and `X-Forwarded-Method`, `-Uri`, `-Host`, "
+             "`-Proto`, `-For`. On 2xx the request goes on; 3xx, 401 and 403 go to the client; without such an answer "
+             "the client gets 503.",
+             {custom<ForwardAuth>(
+                  "pool", {.text = "name of a pool", .json = R"({"type":"string"})"}, read_forward_pool,
+                  [](const ForwardAuth& forward) { return forward.pool; }, "Where the service is.")
+                  .required("pool: NAME"),
+              key("path", &ForwardAuth::path, text("path", rules::plain_path), "What it is asked for."),
+              key("response_headers", &ForwardAuth::response_headers,
+                  one_or_more(text("header", rules::settable_request_header)),
+                  "Headers of its answer that backends get; the client's own never get through."),
+              key("timeout", &ForwardAuth::timeout, duration(1ms, 10min), "For its whole answer.")})
+      .example("{ pool: sso, path: /verify }");
+}
+
 TypeOf<Auth> auth_section() {
-  auto basic = custom<Auth>(
+  auto users = custom<Auth>(
       "basic", {.text = "path of a file of users, as `htpasswd -B` writes it", .json = R"({"type":"string"})"},
       read_users, [](const Auth& auth) { return auth.users ? auth.users->path : std::string(); },
       "User name and password (RFC 7617). The file is read at the start and at each reload.");
-  basic.compare = compare_users;
+  users.compare = compare_users;
   return Section<Auth>("auth", "Who may come in.",
-                       {std::move(basic),
+                       {std::move(users),
                         key("realm", &Auth::realm, text("text", realm_rule), "What a browser shows when it asks."),
-                        later<Auth>("forward")})
+                        key("forward", &Auth::forward, forward_section(), "Or a service of yours decides.")})
       .after([](Reader& in, const Node& node, Auth&) {
-        if (!node.find("basic") && !node.find("forward"))
-          in.error(node.at, "nothing says how clients prove who they are; write basic: /etc/weir/users");
+        const Entry *basic = node.find_entry("basic"), *forward = node.find_entry("forward"),
+                    *realm = node.find_entry("realm");
+        if (!basic && !forward)
+          in.error(
+              node.at,
+              "nothing says how clients prove who they are; write basic: /etc/weir/users, or forward: { pool: NAME }");
+        if (basic && forward) in.error(forward->at, "a route has only one of basic and forward; remove the other");
+        if (realm && forward && !basic) in.error(realm->at, "realm belongs to basic; remove it");
       })
-      .example("{ basic: /etc/weir/users }");
+      .example("{ basic: /etc/weir/users }, or { forward: { pool: sso, path: /verify } }");
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ class Reader {
   std::map<std::string, std::shared_ptr<const UserFile>> user_files;
 
   // Checked after all is read:
-  std::vector<Use> pool_uses, listener_uses;
+  std::vector<Use> pool_uses, auth_pool_uses, listener_uses;
   std::vector<Bind> binds;
   std::vector<Place> pool_places, route_places, listener_places;  // parallel to the vectors of Config
 

@@ -159,7 +159,8 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   config_ = next;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
   shared_.max_connections = connections;
-  if (std::any_of(next->routes.begin(), next->routes.end(), [](const auto& route) { return route.auth.has_value(); }))
+  if (std::any_of(next->routes.begin(), next->routes.end(),
+                  [](const auto& route) { return route.auth && route.auth->users; }))
     passwords_.start();
   auto inventory = std::make_shared<admin::Inventory>();
   for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});

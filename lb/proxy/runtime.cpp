@@ -132,12 +132,14 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
     Route entry;
     entry.config = &route;
     entry.state = route_state(route.name, route.pool);
-    for (uint32_t i = 0; i < runtime->pools.size() && !route.pool.empty(); ++i)
-      if (runtime->pools[i]->config->name == route.pool) {
-        entry.pool = runtime->pools[i].get();
-        entry.pool_index = i;
-        entry.timeout = merge(route.timeout, entry.pool->config->timeout);
-      }
+    for (uint32_t i = 0; i < runtime->pools.size(); ++i) {
+      const std::string& name = runtime->pools[i]->config->name;
+      if (route.auth && route.auth->forward && route.auth->forward->pool == name) entry.auth_pool_index = i;
+      if (route.pool != name) continue;
+      entry.pool = runtime->pools[i].get();
+      entry.pool_index = i;
+      entry.timeout = merge(route.timeout, entry.pool->config->timeout);
+    }
     build_guards(route, entry);
     runtime->routes.push_back(std::move(entry));
   }

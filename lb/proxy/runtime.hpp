@@ -58,6 +58,7 @@ struct Route {
   Pool* pool = nullptr;  // null for redirect and respond
   uint32_t pool_index = 0;
   Timeouts timeout{};
+  uint32_t auth_pool_index = 0;                   // of auth.forward
   bool guarded = false;                           // one of the following, or auth
   std::shared_ptr<const AddressSet> allow, deny;  // null: none
   std::shared_ptr<route::RateLimiter> limiter;    // null: none

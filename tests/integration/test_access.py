@@ -113,6 +113,15 @@ class Basic(WeirTest):
                 self.assertFalse(seen.has("authorization"))
                 self.assertEqual(seen.header("x-other"), "1")
 
+    def test_no_other_spelling_of_the_header(self):
+        self.write_users(ALICE)
+        self.server = self.origin(echo)
+        daemon = self.weir({**self.configuration(self.server), "http": {"underscores": "allow"}})
+        daemon.get("/guarded", [basic("alice", "wonderland"), ("X_Remote_User", "root"), ("X-Remote_User", "root"), ("X_Other", "1")])
+        seen = self.server.requests[-1]
+        self.assertEqual([n for n in seen.names() if "remote" in n], ["x-remote-user"])
+        self.assertTrue(seen.has("X_Other"))
+
     def test_the_scheme_is_a_word_in_any_case(self):
         self.assertEqual(self.start().get("/guarded", [basic("alice", "wonderland", "bAsIc")]).status, 200)
 

@@ -149,10 +149,39 @@ TEST_CASE("auth: a wrong file is named with its line, once") {
   CHECK(result.errors[0].message.find("hunter2") == std::string::npos);
 }
 
+TEST_CASE("auth by a service") {
+  const auto auth = *route("auth: { forward: { pool: app, response_headers: X-User } }").auth;
+  CHECK_FALSE(auth.users);
+  REQUIRE(auth.forward);
+  CHECK(auth.forward->pool == "app");
+  CHECK(auth.forward->path == "/");
+  CHECK(auth.forward->response_headers == std::vector<std::string>{"x-user"});
+  CHECK(auth.forward->timeout == 5s);
+  // Only the guard uses it.
+  const std::string text = replaced(with("auth: { forward: { pool: sso } }"), "pools:     { ",
+                                    "pools:     { sso: { backends: { s: \"unix:/s\" } }, ");
+  CHECK(load_text(text).warnings.empty());
+}
+
+TEST_CASE("auth by a service that won't do") {
+  check_error(with("auth: { forward: { pool: @@ap } }"),
+              "route 1: auth.forward.pool: there is no pool \"ap\"; did you mean \"app\"?");
+  check_error(with("auth: { forward: @@{ path: /verify } }"), "pool is missing; write pool: NAME");
+  check_error(with("auth: { forward: { pool: app, path: @@verify } }"), "does not begin with /");
+  check_error(with("auth: { forward: { pool: app, response_headers: [@@Connection] } }"), "belongs to one connection");
+  check_error(with("auth: { forward: { pool: app, response_headers: [@@Host] } }"), "write `host: NAME` in the pool");
+  check_error(with("auth: { forward: { pool: app, timeout: @@0s } }"), "out of range");
+  check_error(with("auth: { forward: @@app }"), "write { pool: sso, path: /verify }");
+  check_error(with("auth: { forward: { pool: app }, @@realm: x }"), "realm belongs to basic");
+  const World world = users("ann:" + kBcrypt);
+  check_error(with("auth: { basic: users, @@forward: { pool: app } }"), "only one of basic and forward",
+              world.environment());
+}
+
 TEST_CASE("auth that won't do") {
   check_error(with("auth: { basic: @@nowhere }"), "nowhere can't be read (there are no files here)");
   check_error(with("auth: @@{ realm: x }"), "nothing says how clients prove who they are");
-  check_error(with("auth: @@users"), "write { basic: /etc/weir/users }");
+  check_error(with("auth: @@users"), "write { basic: /etc/weir/users }, or { forward:");
   const World world = users("ann:" + kBcrypt);
   check_error(with("auth: { basic: users, realm: @@'a\"b' }"), "a realm holds no \"", world.environment());
   check_error(with("auth: { basic: users, realm: @@ä }"), "only ASCII", world.environment());
