@@ -199,9 +199,10 @@ class Exchange final : public Timer, public UpstreamUser {
   net::Buffer body_;                        // what is not yet sent, or kept for another try
   std::string path_storage_;
   http1::NormalizedPath path_;
-  std::string_view client_;   // the address that is believed
-  std::string_view user_;     // who it is; in the route's configuration
-  std::string_view granted_;  // field lines for the backend; in question_
+  std::string_view client_;        // the address that is believed
+  std::string_view user_;          // who it is; in the route's configuration, as the next
+  std::string_view claimed_user_;  // who it says it is
+  std::string_view granted_;       // field lines for the backend; in question_
   bool trusted_peer_ = false;
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;

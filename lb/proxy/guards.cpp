@@ -89,9 +89,12 @@ bool Exchange::check_password() {
     return false;
   }
   if (const auto* entry = users->find(given.user)) {
-    user_ = entry->first;
+    claimed_user_ = entry->first;
     const auto digest = digest_credentials(entry->second, given.user, given.password);
-    if (worker_.credentials.find(digest, worker_.now) != TimePoint{}) return true;
+    if (worker_.credentials.find(digest, worker_.now) != TimePoint{}) {
+      user_ = claimed_user_;
+      return true;
+    }
   }
   stash_body();
   phase_ = Phase::authenticating;
@@ -107,13 +110,13 @@ bool Exchange::check_password() {
 
 void Exchange::on_password_checked(bool right) {
   if (!right) return ask_for_credentials(Cause::credentials_wrong);
+  user_ = claimed_user_;
   cancel();
   phase_ = Phase::deciding;
   serve();
 }
 
 void Exchange::ask_for_credentials(Cause why) {
-  user_ = {};
   answer_error(why, "",
                fmt::format("WWW-Authenticate: Basic realm=\"{}\", charset=\"UTF-8\"\r\n", route_->config->auth->realm));
 }

@@ -113,6 +113,13 @@ class Basic(WeirTest):
                 self.assertFalse(seen.has("authorization"))
                 self.assertEqual(seen.header("x-other"), "1")
 
+    def test_the_log_names_who_came_in(self):
+        daemon = self.start()
+        for target, headers in (("/guarded/in", [basic("alice", "wonderland")]), ("/guarded/again", [basic("alice", "wonderland")]), ("/guarded/wrong", [basic("alice", "x")]), ("/open", [])):
+            daemon.get(target, headers)
+        wait_until(lambda: len(daemon.access_log()) == 4)
+        self.assertEqual({r["target"]: r["user"] for r in daemon.access_log()}, {"/guarded/in": "alice", "/guarded/again": "alice", "/guarded/wrong": "", "/open": ""})
+
     def test_no_other_spelling_of_the_header(self):
         self.write_users(ALICE)
         self.server = self.origin(echo)
