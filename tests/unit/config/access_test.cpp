@@ -155,7 +155,7 @@ TEST_CASE("auth by a service") {
   REQUIRE(auth.forward);
   CHECK(auth.forward->pool == "app");
   CHECK(auth.forward->path == "/");
-  CHECK(auth.forward->response_headers == std::vector<std::string>{"x-user"});
+  CHECK(auth.forward->response_headers == std::vector<std::string>{"X-User"});
   CHECK(auth.forward->timeout == 5s);
   // Only the guard uses it.
   const std::string text = replaced(with("auth: { forward: { pool: sso } }"), "pools:     { ",

@@ -205,8 +205,8 @@ TEST_CASE("the question of forward-auth") {
   CHECK(std::string(out.view()) ==
         "GET /verify?a=1 HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer t\r\nCookie: a=1\r\n"
         "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: example.com\r\n"
-        "X-Forwarded-Port: 80\r\nX-Real-IP: 192.0.2.7\r\nX-Request-Id: id1\r\nX-Forwarded-Method: POST\r\n"
-        "X-Forwarded-Uri: /a/b?c=1\r\nVia: 1.1 weir\r\n\r\n");
+        "X-Forwarded-Port: 80\r\nX-Real-IP: 192.0.2.7\r\nX-Request-Id: id1\r\nVia: 1.1 weir\r\n"
+        "X-Forwarded-Method: POST\r\nX-Forwarded-Uri: /a/b?c=1\r\n\r\n");
 }
 
 TEST_CASE("who was let in, and what the service said of him") {
