@@ -1,12 +1,14 @@
 // The validated configuration as plain values. Every default stands here, once; the loader fills in only what the file
 // says.
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -159,6 +161,49 @@ struct Respond {
   std::string body, content_type = "text/plain; charset=utf-8";
 };
 
+/// `count` tokens a `period`.
+struct Rate {
+  uint32_t count = 0;
+  milliseconds period = 1s;
+  bool operator==(const Rate&) const = default;
+};
+
+/// A token bucket for each value of the key, exact over all workers.
+struct RateLimit {
+  KeySpec key;
+  Rate rate;
+  std::optional<uint32_t> burst;  // what a bucket holds; unset: rate.count
+  uint32_t max_keys = 100'000;    // buckets kept at a time
+  uint32_t bucket() const { return burst.value_or(rate.count); }
+  bool operator==(const RateLimit&) const = default;
+};
+
+/// Who may come in: a user name and the crypt(5) hash of the password each, sorted by name.
+struct UserFile {
+  std::string path;
+  std::vector<std::pair<std::string, std::string>> users;
+  const std::pair<std::string, std::string>* find(std::string_view user) const {
+    const auto at = std::lower_bound(users.begin(), users.end(), user,
+                                     [](const auto& entry, std::string_view name) { return entry.first < name; });
+    return at != users.end() && at->first == user ? &*at : nullptr;
+  }
+};
+
+/// Asks a service of the operator's whether a request may pass.
+struct ForwardAuth {
+  std::string pool;
+  std::string path = "/";                     // what is asked for, perhaps with a query
+  std::vector<std::string> response_headers;  // of its answer, copied onto the request; lower case
+  milliseconds timeout = 5s;                  // for the whole question
+};
+
+/// Exactly one of the two.
+struct Auth {
+  std::shared_ptr<const UserFile> users;  // basic
+  std::string realm = "Restricted";
+  std::optional<ForwardAuth> forward;
+};
+
 struct Route {
   std::string name;  // metric label: `name:`, else made from host and path, unique
   Match match;
@@ -168,6 +213,9 @@ struct Route {
   std::optional<std::pair<std::string, std::string>> rewrite_prefix;
   HeaderRules request_headers, response_headers;
   RouteTimeouts timeout;
+  std::vector<AddressBlock> allow, deny;  // of clients; deny goes first, an empty allow is everybody
+  std::optional<RateLimit> rate_limit;
+  std::optional<Auth> auth;
   Location at;
 };
 

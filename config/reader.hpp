@@ -2,6 +2,7 @@
 // is read.
 #pragma once
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,8 +52,11 @@ class Reader {
   Pool defaults;
   bool in_defaults = false;
 
+  /// Files of users, each read once; null: it had errors, which were reported.
+  std::map<std::string, std::shared_ptr<const UserFile>> user_files;
+
   // Checked after all is read:
-  std::vector<Use> pool_uses, listener_uses;
+  std::vector<Use> pool_uses, auth_pool_uses, listener_uses;
   std::vector<Bind> binds;
   std::vector<Place> pool_places, route_places, listener_places;  // parallel to the vectors of Config
 

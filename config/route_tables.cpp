@@ -202,8 +202,8 @@ TypeOf<Route> route_section() {
           "Changes what clients get."),
       key("timeout", &Route::timeout, route_timeout_section(), "Time-outs of this route."),
   };
-  for (const char* name : {"rate_limit", "allow", "auth", "compress", "cache", "canary", "mirror", "async", "scatter",
-                           "affinity", "split"})
+  keys = std::move(keys) + access_keys();
+  for (const char* name : {"compress", "cache", "canary", "mirror", "async", "scatter", "affinity", "split"})
     keys.push_back(later<Route>(name));
   return Section<Route>("route", "The first route in the order of the file that matches a request serves it.",
                         std::move(keys))

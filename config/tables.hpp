@@ -24,4 +24,7 @@ std::string show_key(const KeySpec& key);
 std::optional<KeySpec> read_key_use(Reader& in, const Node& node);
 TypeDoc key_use_doc();
 
+/// `rate_limit`, `allow`, `deny` and `auth` of a route.
+std::vector<Key<Route>> access_keys();
+
 }  // namespace weir::config

@@ -122,7 +122,8 @@ void check_timeouts(Reader& in, const Config& config) {
 
 void check_unused(Reader& in, const Config& config) {
   std::set<std::string_view> used;
-  for (const auto& use : in.pool_uses) used.insert(use.name);
+  for (const auto* uses : {&in.pool_uses, &in.auth_pool_uses})
+    for (const auto& use : *uses) used.insert(use.name);
   for (size_t i = 0; i < config.pools.size() && i < in.pool_places.size(); ++i)
     if (!used.contains(config.pools[i].name))
       in.warning(in.pool_places[i],
@@ -140,6 +141,7 @@ void validate(Reader& in, const Node& root, const Config& config) {
   if (!has_any(root, "routes"))
     in.error(place_of(root, "routes"), "there are no routes; write routes: [ { pool: NAME } ]");
   check_uses(in, in.pool_uses, names_in(root, "pools", config.pools), "pool", "pool");
+  check_uses(in, in.auth_pool_uses, names_in(root, "pools", config.pools), "auth.forward.pool", "pool");
   check_uses(in, in.listener_uses, names_in(root, "listeners", config.listeners), "match.listener", "listener");
   check_binds(in);
   check_timeouts(in, config);

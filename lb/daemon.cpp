@@ -96,6 +96,7 @@ class Daemon {
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
+  proxy::PasswordChecker passwords_;
   std::unique_ptr<admin::Server> admin_;
   Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
@@ -112,7 +113,7 @@ Daemon::Daemon(std::string file, config::Config config)
                  if (auto* changed = runtime_ ? runtime_->find_pool(pool) : nullptr) changed->publish();
                  publish_ready();
                }),
-      shared_{process_, monitor_, {}, {}, {}, {}},
+      shared_{process_, monitor_, {}, {}, {}, {}, &passwords_},
       registry_(process_.workers),
       listeners_(process_.workers) {
   process_.started_wall_ns = wall_now_ns();
@@ -158,6 +159,9 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   config_ = next;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
   shared_.max_connections = connections;
+  if (std::any_of(next->routes.begin(), next->routes.end(),
+                  [](const auto& route) { return route.auth && route.auth->users; }))
+    passwords_.start();
   auto inventory = std::make_shared<admin::Inventory>();
   for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
@@ -248,6 +252,7 @@ void Daemon::run() {
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
   control_.run();
+  passwords_.stop();
   for (auto& worker : workers_) worker->join();
   log::info("ended");
 }

@@ -278,7 +278,16 @@ void collect_routes(const Inventory& inventory, std::vector<MetricFamily>& famil
   FamilyWriter errors("weir_request_errors_total",
                       "Requests that the proxy refused, failed or ended itself, by cause (docs/causes.md).",
                       MetricType::Counter);
+  FamilyWriter evictions(
+      "weir_rate_limit_evictions_total",
+      "Buckets of a route's rate_limit that made room for another key's: still filling (that key may "
+      "get above its limit), or full.",
+      MetricType::Counter);
   for (const auto& route : inventory.routes) {
+    const uint64_t filling = sum(route->cells, &RouteCells::rate_evicted_active),
+                   full = sum(route->cells, &RouteCells::rate_evicted_idle);
+    if (filling > 0) evictions.add({{"route", route->name}, {"bucket", "filling"}}, filling);
+    if (full > 0) evictions.add({{"route", route->name}, {"bucket", "full"}}, full);
     for (size_t i = 0; i < kClasses.size(); ++i) {
       const uint64_t n = sum(route->cells, &RouteCells::responses, i);
       if (n > 0 || i >= 2) requests.add({{"route", route->name}, {"pool", route->pool}, {"code", kClasses[i]}}, n);
@@ -290,6 +299,7 @@ void collect_routes(const Inventory& inventory, std::vector<MetricFamily>& famil
   }
   requests.move_to(families);
   errors.move_to(families);
+  evictions.move_to(families);
 }
 
 void collect_pools(const Inventory& inventory, std::vector<MetricFamily>& families) {

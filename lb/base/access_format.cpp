@@ -51,6 +51,7 @@ void format_json(const AccessRecord& record, std::string& out) {
   out += R"({"time":")";
   append_rfc3339(record.wall_ns, out);
   append_text(R"(","client":")", record.client, out);
+  append_text(R"(","user":")", record.user, out);
   append_text(R"(","method":")", record.method, out);
   append_text(R"(","target":")", record.target, out);
   append_text(R"(","host":")", record.host, out);
@@ -82,7 +83,9 @@ void format_json(const AccessRecord& record, std::string& out) {
 
 void format_combined(const AccessRecord& record, std::string& out) {
   append_or_dash(record.client, out);
-  out += " - - [";
+  out += " - ";
+  append_or_dash(record.user, out);
+  out += " [";
   append_clf_time(record.wall_ns, out);
   out += "] \"";
   if (record.method.empty()) {

@@ -33,10 +33,10 @@ constexpr Duration kLastChance = std::chrono::seconds(2);   // for an output tha
 constexpr size_t kChunk = 128 << 10;                        // bytes a write(2)
 
 using TextMember = std::string_view AccessRecord::*;
-constexpr std::array<TextMember, 11> kTexts{
-    &AccessRecord::client,     &AccessRecord::method,  &AccessRecord::target,     &AccessRecord::host,
-    &AccessRecord::user_agent, &AccessRecord::referer, &AccessRecord::request_id, &AccessRecord::listener,
-    &AccessRecord::route,      &AccessRecord::pool,    &AccessRecord::backend};
+constexpr std::array<TextMember, 12> kTexts{
+    &AccessRecord::client,   &AccessRecord::user,       &AccessRecord::method,  &AccessRecord::target,
+    &AccessRecord::host,     &AccessRecord::user_agent, &AccessRecord::referer, &AccessRecord::request_id,
+    &AccessRecord::listener, &AccessRecord::route,      &AccessRecord::pool,    &AccessRecord::backend};
 
 /// What stands in the ring, followed by the texts in the order of kTexts.
 struct Packed {

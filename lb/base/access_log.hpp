@@ -20,7 +20,7 @@ struct AccessRecord {
   uint8_t attempts = 0;
   uint8_t minor = 1;
   Cause cause = Cause::none;
-  std::string_view client, method, target, host, user_agent, referer, request_id;
+  std::string_view client, user, method, target, host, user_agent, referer, request_id;
   std::string_view listener, route, pool, backend;  // empty: none
 };
 

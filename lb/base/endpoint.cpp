@@ -214,6 +214,8 @@ std::optional<AddressBlock> AddressBlock::parse(std::string_view text) {
   return block;
 }
 
+bool AddressBlock::is_v4() const { return !unix_ && is_mapped(bytes_) && prefix_ >= 96; }
+
 bool AddressBlock::contains(const Endpoint& endpoint) const {
   if (unix_) return endpoint.is_unix();
   uint8_t bytes[16];

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,10 +41,17 @@ class AddressBlock {
   static std::optional<Endpoint> parse_address(std::string_view text);
   std::string to_string() const { return text_; }
 
+  bool is_unix() const { return unix_; }
+  /// Holds IPv4 addresses, and no others.
+  bool is_v4() const;
+  /// Network byte order, IPv4 as ::ffff:a.b.c.d; bits behind the prefix as written.
+  std::array<uint8_t, 16> bytes() const { return std::to_array(bytes_); }
+  unsigned prefix() const { return prefix_; }  // of the 128 bits
+
  private:
   std::string text_;
   bool unix_ = false;
-  uint8_t bytes_[16]{};  // IPv4 as ::ffff:a.b.c.d
+  uint8_t bytes_[16]{};
   unsigned prefix_ = 128;
 };
 

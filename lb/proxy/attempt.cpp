@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cerrno>
 
-#include "lb/balance/latency.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/upstream.hpp"
@@ -24,12 +23,6 @@ Cause cause_of_connect(int error) {
   }
 }
 
-/// No descriptors, memory or ports left here: it says nothing about the backend.
-bool local_shortage(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC ||
-         error == EADDRNOTAVAIL;
-}
-
 }  // namespace
 
 void Exchange::begin_attempt() {
@@ -42,7 +35,7 @@ bool Exchange::choose_backend() {
   worker_.refresh(*pool_);
   if (pool_->panic) pool_->cells->panics.add();
   if (take_backend()) return true;
-  if (!others_full()) {
+  if (!others_full(*pool_, tried_)) {
     fail(last_cause_ == Cause::none ? Cause::no_backend : last_cause_);
     return false;
   }
@@ -55,82 +48,25 @@ bool Exchange::choose_backend() {
   return true;
 }
 
-/// Those of the table that this request has tried, as the picker wants them: indices of candidates.
-size_t Exchange::tried_candidates(std::array<uint32_t, kMaxTried>& tried) const {
-  const auto candidates = pool_->table->candidates();
-  size_t count = 0;
-  if (tried_count_)
-    for (uint32_t i = 0; i < candidates.size() && count < tried.size(); ++i)
-      if (has_tried(candidates[i].backend)) tried[count++] = i;
-  return count;
-}
-
-bool Exchange::has_tried(uint32_t backend) const {
-  const auto end = tried_.begin() + tried_count_;
-  return std::find(tried_.begin(), end, backend) != end;
-}
-
-/// Is there another backend, which is only too busy now?
-bool Exchange::others_full() const {
-  for (const auto& candidate : pool_->table->candidates())
-    if (candidate.limit && !has_tried(candidate.backend)) return true;
-  return false;
-}
-
-bool Exchange::another_is_free() const {
-  for (const auto& candidate : pool_->table->candidates())
-    if (!candidate.full() && !has_tried(candidate.backend)) return true;
-  return false;
-}
-
 bool Exchange::take_backend() {
-  WorkerPool& pool = *pool_;
-  std::array<uint32_t, kMaxTried> tried;
-  const size_t tried_here = tried_candidates(tried);
-  const auto candidates = pool.table->candidates();
-  balance::PickContext context{key_hash(), {tried.data(), tried_here}, worker_.now, worker_.rng};
-  for (;;) {
-    const uint32_t picked = pool.picker->pick(context);
-    if (picked == balance::kNone) return false;
-    const balance::Candidate& candidate = candidates[picked];
-    auto& inflight = pool.pool->backends[candidate.backend]->inflight.value;
-    uint32_t now = inflight.load(std::memory_order_relaxed);
-    if (!candidate.limit)
-      inflight.fetch_add(1, std::memory_order_relaxed);
-    else
-      while (now < candidate.limit && !inflight.compare_exchange_weak(now, now + 1)) {
-      }
-    if (candidate.limit && now >= candidate.limit)
-      continue;  // another worker was faster: it is full now, the picker passes it over
-    backend_held_ = true;
-    if (context.spilled) pool.cells->spilled.add();
-    set_ = pool.upstreams[candidate.backend];
-    backend_index_ = candidate.backend;
-    tried_[tried_count_++] = candidate.backend;
-    return true;
-  }
+  if (!proxy::take_backend(worker_, *pool_, key_hash(*pool_), tried_, backend_index_)) return false;
+  backend_held_ = true;
+  set_ = pool_->upstreams[backend_index_];
+  return true;
 }
 
 void Exchange::connect_upstream(bool fresh) {
   ++attempts_;
   attempt_began_ = worker_.now;
   set_->cells->requests.add();
-  UpstreamConnection* connection =
-      fresh ? nullptr : UpstreamConnection::take_idle(*set_, worker_.now, idempotent_ ? Duration::max() : kFreshEnough);
-  attempt_reused_ = connection != nullptr;
-  if (connection) {
-    set_->cells->reused.add();
-    upstream_ = connection;
-    connection->attach(*this);
-    return send_request();
-  }
+  const Connection connection =
+      open_connection(worker_, *pool_, *set_, fresh, idempotent_ ? Duration::max() : kFreshEnough, *this);
+  upstream_ = connection.upstream;
+  attempt_reused_ = upstream_->reused();
+  if (attempt_reused_) return send_request();
   stash_body();
-  upstream_ = new UpstreamConnection(worker_, *set_);
-  int error = upstream_->connect(pool_->pool->user_timeout);
-  if (local_shortage(error) && worker_.shed_idle_upstream()) error = upstream_->connect(pool_->pool->user_timeout);
-  upstream_->attach(*this);
-  if (local_shortage(error)) return fail(Cause::overload_connections);
-  if (error) return on_connect_failed(error);
+  if (local_shortage(connection.error)) return fail(Cause::overload_connections);
+  if (connection.error) return on_connect_failed(connection.error);
   if (upstream_->connected()) return send_request();
   phase_ = Phase::connecting;
   arm_phase(route_->timeout.connect);
@@ -154,24 +90,32 @@ void Exchange::send_request() {
   attempt_started_ = worker_.now;
   try_deadline_ = route_->timeout.per_try > Duration::zero() ? worker_.now + route_->timeout.per_try : TimePoint::max();
   HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
+  RequestContext context = request_context();
+  context.pool = pool_->pool->config.get();
+  context.backend = &context.pool->backends[backend_index_];
+  context.upgrade = upgrade_ = wants_upgrade();
+  write_request_head(writer, head, context);
+  if (writer.overflow()) return fail(Cause::header_too_large, "the request head grew beyond the send buffer");
+  forward_request_start(writer.view());
+}
+
+/// What doesn't depend on the backend.
+RequestContext Exchange::request_context() const {
   RequestContext context;
   context.path = path_.forwarded;
   context.matched_path = path_.matched;
   context.route = route_->config;
-  context.pool = pool_->pool->config.get();
-  context.backend = &context.pool->backends[backend_index_];
   context.peer = downstream_->peer_text();
   context.client = client_;
   context.request_id = request_id_;
+  context.user = user_;
+  context.granted = granted_;
   context.port = downstream_->listener().port;
   context.trusted = trusted_peer_;
   context.forwarded = runtime_->config().http.forwarded;
-  context.upgrade = upgrade_ = wants_upgrade();
   context.framing = head.framing;
   context.max_forwards = max_forwards_;
-  write_request_head(writer, head, context);
-  if (writer.overflow()) return fail(Cause::header_too_large, "the request head grew beyond the send buffer");
-  forward_request_start(writer.view());
+  return context;
 }
 
 /// RFC 9110 §7.8; an Upgrade with a body, or to h2c, is forwarded as an ordinary request (security-rules A10).
@@ -204,7 +148,7 @@ void Exchange::bad_response(Cause why) {
 route::Attempt Exchange::describe_attempt(route::FailureKind kind) const {
   route::Attempt attempt;
   attempt.kind = kind;
-  attempt.others_tried = tried_count_ ? tried_count_ - 1u : 0u;
+  attempt.others_tried = tried_.count ? tried_.count - 1u : 0u;
   attempt.bytes_sent = upstream_ && (upstream_->bytes_sent > 0 || upstream_->blocked());
   attempt.response_begun = upstream_ && upstream_->response_started;
   attempt.response_started = head_sent_;
@@ -256,31 +200,11 @@ void Exchange::note_attempt(Cause why, uint16_t status) {
   ++failed_count_;
 }
 
-/// For passive ejection: only what the backend is to blame for.
-void Exchange::report_failure() {
-  BackendState& backend = *set_->backend;
-  set_->cells->failures.add();
-  const auto& eject = pool_->pool->config->eject;
-  if (const Duration median = pool_->median_latency; median > Duration::zero())
-    worker_.add_phantom(set_->backend, median);
-  if (!eject.enabled) return;
-  if (backend.consecutive_failures.fetch_add(1, std::memory_order_relaxed) + 1 == eject.after)
-    worker_.shared.monitor.report_failures(set_->backend);
-}
-
-void Exchange::report_success() {
-  auto& failures = set_->backend->consecutive_failures;
-  if (failures.load(std::memory_order_relaxed)) failures.store(0, std::memory_order_relaxed);
-}
+void Exchange::report_failure() { proxy::report_failure(worker_, *pool_, *set_); }
 
 void Exchange::release_upstream(bool reusable) {
   if (!upstream_) return;
-  UpstreamConnection* connection = std::exchange(upstream_, nullptr);
-  if (!reusable) return connection->close();
-  Duration keep = pool_->pool->config->timeout.keep_alive;
-  if (upstream_keep_alive_ > 0)
-    keep = std::min<Duration>(keep, std::chrono::seconds(std::max(1u, upstream_keep_alive_) - 1));
-  connection->keep(keep);
+  give_back(*std::exchange(upstream_, nullptr), reusable, *pool_, upstream_keep_alive_);
 }
 
 /// An attempt has ended, and its request goes on.
@@ -297,6 +221,7 @@ bool Exchange::drop_backend() {
 }
 
 void Exchange::release_places() {
+  if (question_) question_->abandon();
   const bool dropped = drop_backend();
   end_retry();
   if (!admitted_) return;
@@ -326,6 +251,9 @@ void Exchange::on_timer(TimePoint now) {
       // A grant may be on its way: then it finds another serial and gives the place back.
       leave_queue();
       return answer_error(Cause::queue_timeout);
+    case Phase::authenticating:
+      if (question_ && question_->asking()) return question_->on_timer();
+      return answer_error(Cause::auth_overload);
     case Phase::connecting:
       set_->cells->connect_failures.add();
       return attempt_failed(Cause::connect_timeout, route::FailureKind::connect);

@@ -39,13 +39,13 @@ void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
   route_ = nullptr;
   pool_ = nullptr;
   set_ = nullptr;
-  first_body_ = client_ = request_id_ = {};
+  first_body_ = client_ = user_ = claimed_user_ = granted_ = request_id_ = {};
   bytes_received = head.size;
   bytes_sent_ = body_received_ = upstream_us_ = 0;
   total_deadline_ = try_deadline_ = TimePoint::max();
   queue_deadline_ = TimePoint::max();
   turn_ = {};
-  tried_count_ = attempts_ = failed_count_ = 0;
+  tried_.count = attempts_ = failed_count_ = 0;
   status_ = upstream_status_ = 0;
   cause_ = last_cause_ = Cause::none;
   max_forwards_ = kNoMaxForwards;
@@ -152,6 +152,7 @@ void Exchange::record() {
   entry.minor = head.minor;
   entry.cause = cause_;
   entry.client = client_;
+  entry.user = user_;
   entry.method = head.method_view();
   entry.target = head.view(head.target, head.target_length);
   entry.host = head.host();

@@ -3,6 +3,7 @@
 // local_response.cpp (answers of our own).
 #pragma once
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "lb/base/timer_wheel.hpp"
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
+#include "lb/proxy/auth_question.hpp"
+#include "lb/proxy/backend_use.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/retry.hpp"
@@ -18,9 +21,8 @@
 namespace weir::proxy {
 
 class DownstreamConnection;
-class UpstreamConnection;
 
-class Exchange final : public Timer {
+class Exchange final : public Timer, public UpstreamUser {
  public:
   /// Of a request's body, kept for another try at most.
   static constexpr uint32_t kReplayBytes = 64 << 10;
@@ -45,17 +47,24 @@ class Exchange final : public Timer {
   void refuse(Cause why, const char* detail);
 
   // From the upstream connection.
-  void on_connected();
-  void on_connect_failed(int error);
-  bool wants_response() const;
-  void on_upstream_bytes(char* data, size_t size);
-  void on_upstream_end(bool reset);
-  void on_upstream_drained();
+  void on_connected() override;
+  void on_connect_failed(int error) override;
+  bool wants_response() const override;
+  void on_upstream_bytes(char* data, size_t size) override;
+  void on_upstream_end(bool reset) override;
+  void on_upstream_drained() override;
 
-  // From the pool's queue.
+  // From the pool's queue, and from the checker of passwords.
   bool on_granted();
+  void on_password_checked(bool right);
+  // From the question of forward-auth.
+  void on_auth_granted();
+  void on_auth_refused(uint16_t status);
+  void on_auth_failed(const char* detail);
+  void set_auth_timer(TimePoint at);
   uint64_t serial() const { return serial_; }
   bool waiting() const { return phase_ == Phase::queued; }
+  bool authenticating() const { return phase_ == Phase::authenticating; }
 
   http1::RequestHead head;
   uint64_t bytes_received = 0;
@@ -67,10 +76,19 @@ class Exchange final : public Timer {
 
  private:
   friend class Worker;
-  enum class Phase : uint8_t { idle, deciding, queued, connecting, requesting, responding, tunnel, finishing };
+  enum class Phase : uint8_t {
+    idle,
+    deciding,
+    authenticating,
+    queued,
+    connecting,
+    requesting,
+    responding,
+    tunnel,
+    finishing
+  };
 
   static constexpr uint32_t kNoMaxForwards = ~uint32_t{0};
-  static constexpr size_t kMaxTried = config::Retry::kMaxAttempts + 1;
 
   /// An attempt that has failed, kept until it is known whether the request was worth remembering.
   struct FailedAttempt {
@@ -86,26 +104,34 @@ class Exchange final : public Timer {
   void identify_client();
   bool answers_options();
   bool find_route();
+  void serve();
   bool answered_by_route();
   bool refused_by_overload();
   bool admit();
   bool wait_in_queue(bool holds_place);
   void leave_queue();
   Ticket ticket() { return {&worker_, this, serial_}; }
-  uint64_t key_hash();
+  uint64_t key_hash(const WorkerPool& pool);
   std::string_view key_value(const config::KeySpec& key) const;
+
+  // guards.cpp
+  bool pass_guards();
+  bool refused_by_address();
+  bool refused_by_rate();
+  bool authenticate();
+  bool check_password();
+  void ask_service();
+  void drop_identity(bool authorization);
+  void ask_for_credentials(Cause why);
 
   // attempt.cpp
   void begin_attempt();
   bool choose_backend();
   bool take_backend();
-  bool has_tried(uint32_t backend) const;
-  bool others_full() const;
-  bool another_is_free() const;
-  size_t tried_candidates(std::array<uint32_t, kMaxTried>& tried) const;
   void connect_upstream(bool fresh);
   void stash_body();
   void send_request();
+  RequestContext request_context() const;
   bool wants_upgrade() const;
   void attempt_failed(Cause why, route::FailureKind kind);
   void bad_response(Cause why);
@@ -119,7 +145,6 @@ class Exchange final : public Timer {
   void release_places();
   void report_failure();
   void note_attempt(Cause why, uint16_t status);
-  void report_success();
   void arm_phase(Duration how_long);
   void arm_phase_until(TimePoint deadline);
   void on_timer(TimePoint now) override;
@@ -134,7 +159,6 @@ class Exchange final : public Timer {
   void note_response(uint16_t status);
   void forward_head(http1::ResponseHead& response, char* data, size_t size);
   void forward_body(char* data, size_t size, std::string_view response_head);
-  bool decode_response(char* data, size_t size, std::string_view& body, size_t& used, bool& complete);
   void response_complete();
   void response_broken(Cause why, std::string_view unsent_head = {});
   void expect_no_longer();
@@ -149,7 +173,7 @@ class Exchange final : public Timer {
   void end_tunnel();
 
   // local_response.cpp
-  void answer_error(Cause why, const char* detail = "");
+  void answer_error(Cause why, const char* detail = "", std::string_view extra_fields = {});
   void answer_redirect();
   void answer_fixed();
   void answer_local(uint16_t status, std::string_view content_type, std::string_view body,
@@ -170,11 +194,15 @@ class Exchange final : public Timer {
   WorkerPool* pool_ = nullptr;
   UpstreamSet* set_ = nullptr;  // of the current attempt
   std::array<char, kInlineHead> inline_head_;
-  net::Buffer long_head_;  // a head that does not fit inline_head_
-  net::Buffer body_;       // what is not yet sent, or kept for another try
+  net::Buffer long_head_;                   // a head that does not fit inline_head_
+  std::unique_ptr<AuthQuestion> question_;  // made when it is needed first
+  net::Buffer body_;                        // what is not yet sent, or kept for another try
   std::string path_storage_;
   http1::NormalizedPath path_;
-  std::string_view client_;  // the address that is believed
+  std::string_view client_;        // the address that is believed
+  std::string_view user_;          // who it is; in the route's configuration, as the next
+  std::string_view claimed_user_;  // who it says it is
+  std::string_view granted_;       // field lines for the backend; in question_
   bool trusted_peer_ = false;
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;
@@ -184,11 +212,10 @@ class Exchange final : public Timer {
   uint64_t serial_ = 0;
   std::string_view first_body_;  // came with the head; in the receive scratch
   uint64_t bytes_sent_ = 0, body_received_ = 0, upstream_us_ = 0;
-  std::array<uint32_t, kMaxTried> tried_;   // backends, in this request
+  Tried tried_;                             // backends, in this request
   uint32_t backend_index_ = 0;              // of the current attempt, in the pool
   uint32_t max_forwards_ = kNoMaxForwards;  // to be sent on
   uint32_t upstream_keep_alive_ = 0;        // seconds the backend announced, 0: none
-  uint8_t tried_count_ = 0;
   uint8_t attempts_ = 0;
   uint8_t failed_count_ = 0;  // attempts that have failed; the first of them are in failed_
   std::array<FailedAttempt, RequestRecord::kAttempts> failed_;

@@ -201,7 +201,7 @@ bool Exchange::forward_interim() {
 bool Exchange::retry_status(uint16_t status) {
   const auto& statuses = pool_->pool->config->retry.statuses;
   if (statuses.empty() || std::find(statuses.begin(), statuses.end(), status) == statuses.end()) return false;
-  if (!another_is_free()) return false;  // nobody else to ask: the client gets this answer
+  if (!another_is_free(*pool_, tried_)) return false;  // nobody else to ask: the client gets this answer
   route::Attempt attempt = describe_attempt(route::FailureKind::status);
   attempt.status = status;
   const auto verdict = route::decide(attempt, pool_->pool->config->retry);
@@ -227,7 +227,7 @@ void Exchange::note_response(uint16_t status) {
   if (status >= 502 && status <= 504)
     report_failure();
   else
-    report_success();
+    report_success(*set_);
   const auto& retry = pool_->pool->config->retry;
   if (std::find(retry.statuses.begin(), retry.statuses.end(), status) == retry.statuses.end())
     route::repay_retries(*pool_->pool->state, retry);
@@ -268,7 +268,7 @@ void Exchange::forward_body(char* data, size_t size, std::string_view response_h
   std::string_view body;
   bool complete = false;
   size_t used = 0;
-  if (!decode_response(data, size, body, used, complete))
+  if (!upstream_->decode(data, size, body, used, complete))
     return response_broken(Cause::upstream_bad_response, response_head);
   if (used < size) upstream_reusable_ = false;  // bytes that nobody asked for
   Parts parts;
@@ -283,42 +283,6 @@ void Exchange::forward_body(char* data, size_t size, std::string_view response_h
   if (sent == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
   if (complete) return response_complete();
   arm_phase(route_->timeout.idle);
-}
-
-/// The part of `data` that is body, in one piece; false: broken framing.
-bool Exchange::decode_response(char* data, size_t size, std::string_view& body, size_t& used, bool& complete) {
-  switch (upstream_->framing) {
-    case Framing::none: complete = true; return true;
-    case Framing::until_close:
-      used = size;
-      body = {data, size};
-      return true;
-    case Framing::length:
-      used = std::min<uint64_t>(size, upstream_->remaining);
-      upstream_->remaining -= used;
-      body = {data, used};
-      complete = upstream_->remaining == 0;
-      return true;
-    case Framing::chunked: break;
-  }
-  char* begin = nullptr;
-  char* end = nullptr;
-  for (;;) {
-    const auto step = upstream_->chunks.next({data + used, size - used});
-    used += step.consumed;
-    if (step.status == http1::ChunkDecoder::Status::error) return false;
-    if (step.status == http1::ChunkDecoder::Status::data) {
-      char* piece = const_cast<char*>(step.data.data());
-      if (!begin) begin = end = piece;
-      if (piece != end) std::memmove(end, piece, step.data.size());
-      end += step.data.size();
-      continue;
-    }
-    complete = step.status == http1::ChunkDecoder::Status::done;
-    break;
-  }
-  if (begin) body = {begin, static_cast<size_t>(end - begin)};
-  return true;
 }
 
 void Exchange::response_complete() {

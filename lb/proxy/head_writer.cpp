@@ -140,6 +140,8 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   }
   field("X-Real-IP", context.client);
   field("X-Request-Id", context.request_id);
+  if (!context.user.empty()) field("X-Remote-User", context.user);
+  out.add(context.granted);
   if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
   field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");
 }
@@ -191,6 +193,27 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
       if (field.id == FieldId::upgrade) out.field("Upgrade", head.value(field));
   }
   out.add("\r\n");
+}
+
+void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context,
+                     const config::ForwardAuth& how) {
+  out.add_all("GET ", how.path, " HTTP/1.1\r\nHost: ", upstream_host(head, context), "\r\n");
+  const auto left_out = [&](const http1::Field& field) {
+    if (field.drop || field.id == FieldId::expect || (kOwnRequestFields & bit(field.id) && field.id != FieldId::other))
+      return true;
+    const std::string_view name = head.name(field);
+    for (const std::string_view own : {"x-forwarded-method", "x-forwarded-uri", "range", "if-match", "if-none-match",
+                                       "if-modified-since", "if-unmodified-since", "if-range"})
+      if (http1::equals_ignore_case(name, own)) return true;
+    // What the service says of the client, the client can't say to it; but what it judges by may be among that.
+    return field.id != FieldId::authorization && field.id != FieldId::cookie && named(how.response_headers, name);
+  };
+  for (const auto& field : head.all())
+    if (!left_out(field)) out.field(head.name(field), head.value(field));
+  write_client_fields(out, head, context, nullptr);
+  out.add_all("X-Forwarded-Method: ", head.method_view(), "\r\nX-Forwarded-Uri: ", context.path);
+  if (head.has_query) out.add_all("?", head.query_view());
+  out.add("\r\n\r\n");
 }
 
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context) {

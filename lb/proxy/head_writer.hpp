@@ -51,14 +51,20 @@ struct RequestContext {
   std::string_view peer;    // the address of the TCP peer
   std::string_view client;  // the address that is believed
   std::string_view request_id;
-  uint16_t port = 0;       // of the listener
-  bool trusted = false;    // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
-  bool forwarded = false;  // also send RFC 7239 Forwarded
+  std::string_view user;     // who was let in by auth; empty: nobody
+  std::string_view granted;  // field lines of forward-auth's answer, to be sent on
+  uint16_t port = 0;         // of the listener
+  bool trusted = false;      // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
+  bool forwarded = false;    // also send RFC 7239 Forwarded
   bool upgrade = false;
   http1::Framing framing = http1::Framing::none;
   uint32_t max_forwards = ~uint32_t{0};  // received Max-Forwards, to be sent one less
 };
 void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context);
+
+/// The question of forward-auth: a GET with the head's fields, less its conditions, and where the request would go.
+void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context,
+                     const config::ForwardAuth& how);
 
 struct ResponseContext {
   const config::Route* route = nullptr;

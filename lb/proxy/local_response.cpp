@@ -80,7 +80,7 @@ std::string_view presentable(std::string_view id) {
 
 }  // namespace
 
-void Exchange::answer_error(Cause why, const char* detail) {
+void Exchange::answer_error(Cause why, const char* detail, std::string_view extra_fields) {
   cause_ = why;
   const CauseInfo& cause = info(why);
   const bool json = wants_json(head);
@@ -97,6 +97,7 @@ void Exchange::answer_error(Cause why, const char* detail) {
   }
   if (cause.status == 503) fields += fmt::format("Retry-After: {}\r\n", kRetryAfterSeconds);
   if (cause.status == 405) fields += "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+  fields += extra_fields;
   if (!id.empty()) fields += fmt::format("X-Request-Id: {}\r\n", id);
   answer_local(cause.status, json ? "application/problem+json" : "text/html; charset=utf-8", body, fields);
 }

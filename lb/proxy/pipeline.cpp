@@ -13,14 +13,14 @@ using http1::FieldId;
 
 namespace {
 
-/// X-Forwarded-Server, -Prefix and whatever else a client may forge (security-rules C1); those that we set are replaced
-/// by the writer.
+/// X-Forwarded-Server, -Prefix, X-Remote-User and whatever else a client may forge (security-rules C1); those that we
+/// set are replaced by the writer.
 void drop_forwarded_fields(http1::RequestHead& head) {
-  static constexpr std::string_view kPrefix = "x-forwarded-";
+  static constexpr std::string_view kPrefix = "x-forwarded-", kUser = "x-remote-user";
   for (auto& field : head.all()) {
     const auto name = head.name(field);
     if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' &&
-        http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
+        (http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix) || http1::equals_ignore_case(name, kUser)))
       field.drop = true;
   }
 }
@@ -43,6 +43,12 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
   identify_client();
   if (answers_options()) return;
   if (!find_route()) return;
+  if (route_->guarded && !pass_guards()) return;
+  serve();
+}
+
+/// What is left once the request may come in.
+void Exchange::serve() {
   if (answered_by_route()) return;
   if (refused_by_overload()) return;
   if (!admit()) return;
@@ -145,7 +151,7 @@ bool Exchange::wait_in_queue(bool holds_place) {
   phase_ = Phase::queued;
   const bool again = turn_.order != 0;
   turn_.holds_place = holds_place;
-  turn_.retrying = tried_count_ > 0;
+  turn_.retrying = tried_.count > 0;
   switch (pool_->pool->admission->wait(ticket(), limits, turn_)) {
     case Admission::Wait::full: answer_error(Cause::queue_full); return false;
     case Admission::Wait::admitted:
@@ -176,8 +182,8 @@ void Exchange::leave_queue() {
   if (pool_->pool->admission->forget(ticket()) == Admission::Left::with_place) admitted_ = true;
 }
 
-uint64_t Exchange::key_hash() {
-  const auto& key = pool_->pool->config->balance.key;
+uint64_t Exchange::key_hash(const WorkerPool& pool) {
+  const auto& key = pool.pool->config->balance.key;
   if (!key) return 0;
   const std::string_view value = key_value(*key);
   return value.empty() ? worker_.rng() : stable_hash(value);

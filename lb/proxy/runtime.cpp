@@ -107,6 +107,18 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from) {
   return pool;
 }
 
+void StateRegistry::build_guards(const config::Route& from, Route& into) {
+  if (!from.allow.empty()) into.allow = std::make_shared<AddressSet>(from.allow);
+  if (!from.deny.empty()) into.deny = std::make_shared<AddressSet>(from.deny);
+  if (from.rate_limit) {
+    auto& limiter = limiters_[from.name];
+    if (!limiter || limiter->limit() != *from.rate_limit)
+      limiter = std::make_shared<route::RateLimiter>(*from.rate_limit);
+    into.limiter = limiter;
+  }
+  into.guarded = into.allow || into.deny || into.limiter || from.auth;
+}
+
 std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Config> config, uint64_t generation) {
   auto runtime = std::make_shared<Runtime>(config);
   runtime->generation = generation;
@@ -120,17 +132,24 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
     Route entry;
     entry.config = &route;
     entry.state = route_state(route.name, route.pool);
-    for (uint32_t i = 0; i < runtime->pools.size() && !route.pool.empty(); ++i)
-      if (runtime->pools[i]->config->name == route.pool) {
-        entry.pool = runtime->pools[i].get();
-        entry.pool_index = i;
-        entry.timeout = merge(route.timeout, entry.pool->config->timeout);
-      }
+    for (uint32_t i = 0; i < runtime->pools.size(); ++i) {
+      const std::string& name = runtime->pools[i]->config->name;
+      if (route.auth && route.auth->forward && route.auth->forward->pool == name) entry.auth_pool_index = i;
+      if (route.pool != name) continue;
+      entry.pool = runtime->pools[i].get();
+      entry.pool_index = i;
+      entry.timeout = merge(route.timeout, entry.pool->config->timeout);
+    }
+    build_guards(route, entry);
     runtime->routes.push_back(std::move(entry));
   }
   for (auto& pool : runtime->pools) pool->user_timeout = user_timeout(*pool, runtime->routes);
   runtime->unrouted = route_state("-", "");
   std::erase_if(pools_, [&](const auto& entry) { return !config->find_pool(entry.first); });
+  std::erase_if(limiters_, [&](const auto& entry) {
+    return std::none_of(config->routes.begin(), config->routes.end(),
+                        [&](const config::Route& route) { return route.rate_limit && route.name == entry.first; });
+  });
   std::erase_if(routes_, [&](const auto& entry) { return entry.second.use_count() == 1; });
   return runtime;
 }

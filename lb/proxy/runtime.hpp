@@ -11,8 +11,10 @@
 #include "config/model.hpp"
 #include "health/monitor.hpp"
 #include "lb/balance/policy.hpp"
+#include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
 #include "lb/proxy/admission.hpp"
+#include "lb/route/rate_limit.hpp"
 #include "lb/route/router.hpp"
 
 namespace weir::proxy {
@@ -56,6 +58,10 @@ struct Route {
   Pool* pool = nullptr;  // null for redirect and respond
   uint32_t pool_index = 0;
   Timeouts timeout{};
+  uint32_t auth_pool_index = 0;                   // of auth.forward
+  bool guarded = false;                           // one of the following, or auth
+  std::shared_ptr<const AddressSet> allow, deny;  // null: none
+  std::shared_ptr<route::RateLimiter> limiter;    // null: none
 };
 
 struct Runtime {
@@ -85,10 +91,12 @@ class StateRegistry {
     std::map<std::string, std::shared_ptr<BackendState>> backends;  // by name; replaced when the address changes
   };
   std::unique_ptr<Pool> build_pool(const config::Pool& from);
+  void build_guards(const config::Route& from, Route& into);
 
   size_t workers_;
   std::map<std::string, PoolEntry> pools_;
   std::map<std::string, std::shared_ptr<RouteState>> routes_;
+  std::map<std::string, std::shared_ptr<route::RateLimiter>> limiters_;  // by route; kept while the limit is the same
 };
 
 }  // namespace weir::proxy

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "lb/net/socket.hpp"
-#include "lb/proxy/exchange.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -38,8 +38,8 @@ int UpstreamConnection::connect(std::chrono::milliseconds user_timeout) {
   return 0;
 }
 
-void UpstreamConnection::attach(Exchange& exchange) {
-  exchange_ = &exchange;
+void UpstreamConnection::attach(UpstreamUser& user) {
+  user_ = &user;
   ++requests_;
   if (state_ == State::idle) {
     unlink_idle();
@@ -102,7 +102,7 @@ void UpstreamConnection::on_events(uint32_t events) {
   if (state_ == State::closed) return;
   if (state_ == State::connecting) {
     if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) finish_connecting();
-    if (state_ == State::closed || !exchange_) return;
+    if (state_ == State::closed || !user_) return;
   }
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) readable_ = true;
   if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) peer_fin_ = true;
@@ -118,22 +118,22 @@ void UpstreamConnection::on_events(uint32_t events) {
     close();
     return;
   }
-  if ((events & EPOLLOUT) && !out_.empty() && flush() && exchange_) exchange_->on_upstream_drained();
+  if ((events & EPOLLOUT) && !out_.empty() && flush() && user_) user_->on_upstream_drained();
   pump();
 }
 
 void UpstreamConnection::finish_connecting() {
   const int error = stream_.take_error();
   state_ = State::busy;
-  if (!exchange_) return;
+  if (!user_) return;
   if (error)
-    exchange_->on_connect_failed(error);
+    user_->on_connect_failed(error);
   else
-    exchange_->on_connected();
+    user_->on_connected();
 }
 
 void UpstreamConnection::pump() {
-  for (int turn = 0; readable_ && exchange_ && state_ == State::busy && exchange_->wants_response(); ++turn) {
+  for (int turn = 0; readable_ && user_ && state_ == State::busy && user_->wants_response(); ++turn) {
     if (turn == kReadsPerTurn) return worker_.poller.again(*this);
     char* into = worker_.receive_scratch.get();
     const size_t room = Worker::kReceiveScratch;
@@ -144,12 +144,47 @@ void UpstreamConnection::pump() {
       readable_ = result.bytes == room || peer_fin_;
       set_.cells->bytes_received.add(result.bytes);
       response_started = true;
-      exchange_->on_upstream_bytes(into, result.bytes);
+      user_->on_upstream_bytes(into, result.bytes);
     } else {
       readable_ = false;
-      exchange_->on_upstream_end(result.status == net::IoStatus::error);
+      user_->on_upstream_end(result.status == net::IoStatus::error);
     }
   }
+}
+
+bool UpstreamConnection::decode(char* data, size_t size, std::string_view& body, size_t& used, bool& complete) {
+  switch (framing) {
+    case http1::Framing::none: complete = true; return true;
+    case http1::Framing::until_close:
+      used = size;
+      body = {data, size};
+      return true;
+    case http1::Framing::length:
+      used = std::min<uint64_t>(size, remaining);
+      remaining -= used;
+      body = {data, used};
+      complete = remaining == 0;
+      return true;
+    case http1::Framing::chunked: break;
+  }
+  char* begin = nullptr;
+  char* end = nullptr;
+  for (;;) {
+    const auto step = chunks.next({data + used, size - used});
+    used += step.consumed;
+    if (step.status == http1::ChunkDecoder::Status::error) return false;
+    if (step.status == http1::ChunkDecoder::Status::data) {
+      char* piece = const_cast<char*>(step.data.data());
+      if (!begin) begin = end = piece;
+      if (piece != end) std::memmove(end, piece, step.data.size());
+      end += step.data.size();
+      continue;
+    }
+    complete = step.status == http1::ChunkDecoder::Status::done;
+    break;
+  }
+  if (begin) body = {begin, static_cast<size_t>(end - begin)};
+  return true;
 }
 
 void UpstreamConnection::look_for_end() {
@@ -158,7 +193,7 @@ void UpstreamConnection::look_for_end() {
 }
 
 void UpstreamConnection::keep(Duration keep_alive) {
-  exchange_ = nullptr;
+  user_ = nullptr;
   head.release(worker_.buffers);
   // An end that has already been announced: a stale connection.
   if (readable_ || peer_fin_ || write_failed || !out_.empty() || set_.idle >= UpstreamSet::kMaxIdle || worker_.draining)
@@ -195,7 +230,7 @@ void UpstreamConnection::close(bool reset) {
   if (state_ == State::closed) return;
   if (state_ == State::idle) unlink_idle();
   state_ = State::closed;
-  exchange_ = nullptr;
+  user_ = nullptr;
   cancel();
   if (reset && stream_.open())
     stream_.close_with_reset();

@@ -11,9 +11,22 @@
 
 namespace weir::proxy {
 
-class Exchange;
 class Worker;
 class UpstreamConnection;
+
+/// Who has a connection to a backend: an exchange, or a question of forward-auth.
+class UpstreamUser {
+ public:
+  virtual void on_connected() = 0;
+  virtual void on_connect_failed(int error) = 0;
+  virtual bool wants_response() const = 0;
+  virtual void on_upstream_bytes(char* data, size_t size) = 0;
+  virtual void on_upstream_end(bool reset) = 0;
+  virtual void on_upstream_drained() = 0;
+
+ protected:
+  ~UpstreamUser() = default;
+};
 
 /// All connections of a worker to one backend.
 struct UpstreamSet {
@@ -44,14 +57,17 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   Duration idle_for(TimePoint now) const { return now - idle_since_; }
   UpstreamSet& set() { return set_; }
 
-  /// The exchange that owns the connection from now on.
-  void attach(Exchange& exchange);
+  /// Who has the connection from now on.
+  void attach(UpstreamUser& user);
   /// Sends as much as the kernel takes, keeps the rest; order is kept.
   Sent send(const iovec* parts, int count);
   bool blocked() const { return !out_.empty(); }
   void shutdown_send_after_flush();
-  /// Reads on, if there may be something to read and the exchange wants it.
+  /// Reads on, if there may be something to read and the user wants it.
   void pump();
+  /// The part of `data` that is body, moved together into one piece, by `framing`; `used`: bytes that belong to the
+  /// message. False: broken framing.
+  bool decode(char* data, size_t size, std::string_view& body, size_t& used, bool& complete);
   /// After a failed write: reads what the backend may have said before it closed, after the current event.
   void look_for_end();
   /// Keeps the connection for the next request; `keep_alive`: how long.
@@ -84,7 +100,7 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   UpstreamSet& set_;
   net::Stream stream_;
   net::Buffer out_;
-  Exchange* exchange_ = nullptr;
+  UpstreamUser* user_ = nullptr;
   UpstreamConnection* newer_ = nullptr;
   UpstreamConnection* older_ = nullptr;
   TimePoint idle_since_{};

@@ -79,6 +79,15 @@ void Worker::grant(Grant grant) {
   });
 }
 
+void Worker::answer(const PasswordChecker::Answer& answer) {
+  post([this, answer] {
+    if (answer.right) credentials.remember(answer.digest, answer.until);
+    auto* exchange = static_cast<Exchange*>(answer.ticket.exchange);
+    if (exchange->serial() == answer.ticket.serial && exchange->authenticating())
+      exchange->on_password_checked(answer.right);
+  });
+}
+
 // ---- configuration ----
 
 void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added,

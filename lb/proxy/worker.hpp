@@ -18,6 +18,8 @@
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
+#include "lb/proxy/credentials.hpp"
+#include "lb/proxy/password_checker.hpp"
 #include "lb/proxy/recent.hpp"
 #include "lb/proxy/runtime.hpp"
 
@@ -41,6 +43,7 @@ struct Shared {
   std::atomic<MemoryLevel> memory{MemoryLevel::normal};
   SharedGauge connections;  // downstream, open
   std::atomic<uint32_t> max_connections{0};
+  PasswordChecker* passwords = nullptr;  // outlives the requests of routes with auth
 };
 
 /// A pool as one worker sees it.
@@ -94,6 +97,7 @@ class Worker {
   void join();
   void post(std::function<void()> work);
   void grant(Grant grant);
+  void answer(const PasswordChecker::Answer& answer);
 
   // On the worker's own thread.
   /// `removed`: keys of listeners.
@@ -149,6 +153,7 @@ class Worker {
   std::unique_ptr<char[]> send_scratch = std::make_unique<char[]>(kSendScratch);
   http1::ResponseHead response_head;
   RecentRequests recent{shared.process.workers};
+  CredentialCache credentials;  // of users that came in
 
  private:
   struct Phantom {

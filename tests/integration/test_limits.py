@@ -220,7 +220,7 @@ class Turns(WeirTest):
             self.assertEqual(client.read().status, 200)
         self.assertEqual(order, [f"/{number}" for number in range(20)])
         self.waiting(daemon, 0)
-        self.assertEqual(daemon.metrics().sum("weir_pool_inflight"), 0)
+        wait_until(lambda: daemon.metrics().sum("weir_pool_inflight") == 0)
 
     def test_nobody_waits_longer_than_his_turn(self):
         def reply(message, connection):

@@ -66,6 +66,9 @@ void fill(Fixture& f) {
   f.route(0).cells[1].responses[2].add(1);
   f.route(0).cells[1].causes[static_cast<size_t>(Cause::connect_refused)].add(6);
   f.route(0).cells[0].causes[static_cast<size_t>(Cause::redirect)].add(6);
+  f.route(0).cells[0].rate_evicted_active.add(2);
+  f.route(0).cells[1].rate_evicted_active.add(1);
+  f.route(0).cells[1].rate_evicted_idle.add(5);
   f.route(0).cells[0].latency.observe(1'500);
   f.route(1).cells[0].latency.observe(400'000);
   f.inventory->pools[0].state->cells[1].latency.observe(3);
@@ -98,6 +101,9 @@ TEST_CASE("counters are summed over workers", "[metrics]") {
   CHECK(value(text, R"(weir_requests_total{route="www",pool="app",code="5xx"})") == "0");
   CHECK(value(text, R"(weir_requests_total{route="www",pool="app",code="none"})") == "absent");
   CHECK(value(text, R"(weir_requests_total{route="moved",pool="",code="3xx"})") == "0");
+  CHECK(value(text, R"(weir_rate_limit_evictions_total{route="www",bucket="filling"})") == "3");
+  CHECK(value(text, R"(weir_rate_limit_evictions_total{route="www",bucket="full"})") == "5");
+  CHECK(value(text, R"(weir_rate_limit_evictions_total{route="moved",bucket="full"})") == "absent");
   CHECK(value(text, "weir_connections_open") == "11");
   CHECK(value(text, R"(weir_config_reloads_total{result="failed"})") == "1");
   CHECK(value(text, "weir_config_generation") == "3");

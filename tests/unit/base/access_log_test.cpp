@@ -82,7 +82,7 @@ std::string combined(const AccessRecord& record) {
 TEST_CASE("a JSON line, exactly", "[access_log]") {
   CHECK(
       json(example()) ==
-      R"({"time":"2026-01-31T12:00:00.123Z","client":"192.0.2.7","method":"GET","target":"/a?q=\"1\"","host":"example.com",)"
+      R"({"time":"2026-01-31T12:00:00.123Z","client":"192.0.2.7","user":"","method":"GET","target":"/a?q=\"1\"","host":"example.com",)"
       R"("status":200,"cause":"none","duration_ms":12.345,"upstream_ms":11.007,"bytes_in":321,"bytes_out":65790,"attempts":1,)"
       R"("listener":"web","route":"app","pool":"app","backend":"a","request_id":"0123456789abcdef0123456789abcdef",)"
       R"("user_agent":"curl/8.0","referer":"","protocol":"HTTP/1.1"})"
@@ -94,7 +94,7 @@ TEST_CASE("a JSON line, exactly", "[access_log]") {
   failed.user_agent = "\xff\n";
   CHECK(
       json(failed) ==
-      R"({"time":"1970-01-01T00:00:00.000Z","client":"","method":"","target":"","host":"","status":408,"cause":"header_timeout",)"
+      R"({"time":"1970-01-01T00:00:00.000Z","client":"","user":"","method":"","target":"","host":"","status":408,"cause":"header_timeout",)"
       R"("duration_ms":0.000,"upstream_ms":null,"bytes_in":0,"bytes_out":0,"attempts":0,"listener":"","route":"","pool":"",)"
       R"("backend":"","request_id":"","user_agent":"\\xff\n","referer":"","protocol":"HTTP/1.0"})"
       "\n");
@@ -105,12 +105,13 @@ TEST_CASE("a combined line, exactly", "[access_log]") {
   CHECK(combined(record) ==
         R"(192.0.2.7 - - [31/Jan/2026:12:00:00 +0000] "GET /a?q=\x221\x22 HTTP/1.1" 200 65790 "-" "curl/8.0")"
         "\n");
+  record.user = "ann";
   record.referer = "https://example.com/";
   record.user_agent = "";
   record.minor = 0;
   CHECK(
       combined(record) ==
-      R"(192.0.2.7 - - [31/Jan/2026:12:00:00 +0000] "GET /a?q=\x221\x22 HTTP/1.0" 200 65790 "https://example.com/" "-")"
+      R"(192.0.2.7 - ann [31/Jan/2026:12:00:00 +0000] "GET /a?q=\x221\x22 HTTP/1.0" 200 65790 "https://example.com/" "-")"
       "\n");
   AccessRecord nothing;
   CHECK(combined(nothing) == "- - - [01/Jan/1970:00:00:00 +0000] \"-\" 000 0 \"-\" \"-\"\n");

@@ -23,6 +23,7 @@ Config full() {
   World world;
   world.files["pages/503.html"] = "<h1>busy</h1>";
   world.files["token"] = "c2VjcmV0LXNlY3JldA==\n";
+  world.files["users"] = "ann:" + std::string("$2y$05$") + std::string(53, 'a') + "\n";
   return good(full_text(), world.environment());
 }
 

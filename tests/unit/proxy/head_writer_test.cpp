@@ -183,3 +183,36 @@ TEST_CASE("what does not fit is reported, never written beyond the end") {
   CHECK(out.overflow());
   CHECK(out.view() == "0123456789");
 }
+
+TEST_CASE("the question of forward-auth") {
+  Written w;
+  w.context.user = "";
+  config::ForwardAuth how;
+  how.path = "/verify?a=1";
+  how.response_headers = {"x-user", "authorization"};
+  const std::string bytes =
+      "POST /a/b?c=1 HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\nExpect: 100-continue\r\nX-User: forged\r\n"
+      "Authorization: Bearer t\r\nX-Forwarded-Uri: /forged\r\nX-Forwarded-Method: GET\r\nIf-None-Match: \"x\"\r\n"
+      "Range: bytes=0-1\r\nCookie: a=1\r\nConnection: close\r\n\r\n";
+  http1::RequestHead head;
+  REQUIRE(http1::parse_request(bytes, {}, head).status == http1::Parse::done);
+  head.base = bytes.data();
+  RequestContext context = w.context;
+  context.path = "/a/b";
+  char buffer[4096];
+  HeadWriter out(buffer, sizeof buffer);
+  write_auth_head(out, head, context, how);
+  CHECK(std::string(out.view()) ==
+        "GET /verify?a=1 HTTP/1.1\r\nHost: example.com\r\nAuthorization: Bearer t\r\nCookie: a=1\r\n"
+        "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: example.com\r\n"
+        "X-Forwarded-Port: 80\r\nX-Real-IP: 192.0.2.7\r\nX-Request-Id: id1\r\nVia: 1.1 weir\r\n"
+        "X-Forwarded-Method: POST\r\nX-Forwarded-Uri: /a/b?c=1\r\n\r\n");
+}
+
+TEST_CASE("who was let in, and what the service said of him") {
+  Written w;
+  w.context.user = "ann";
+  w.context.granted = "X-Groups: staff\r\n";
+  const std::string text = w.request("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
+  CHECK(text.find("\r\nX-Remote-User: ann\r\nX-Groups: staff\r\n") != std::string::npos);
+}
