@@ -97,6 +97,7 @@ class Daemon {
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
   proxy::PasswordChecker passwords_;
+  std::shared_ptr<const admin::LastReload> last_reload_;
   std::unique_ptr<admin::Server> admin_;
   Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
@@ -197,7 +198,7 @@ admin::Control Daemon::control() {
                           const std::string& by) { return monitor_.order(backend, order, by); },
           .facts =
               [this] {
-                admin::Facts facts{file_, {}, shared_.connections.value.load()};
+                admin::Facts facts{file_, {}, shared_.connections.value.load(), last_reload_};
                 for (const auto& [key, listener] : listeners_.open())
                   facts.listeners.emplace_back(listener.name, listener.address.to_string());
                 return facts;
@@ -285,6 +286,7 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
     if (!dry_run) {
       (kind == Kind::applied ? process_.reloads_ok : process_.reloads_failed).fetch_add(1);
       log_reload(outcome);
+      last_reload_ = std::make_shared<const admin::LastReload>(admin::LastReload{wall_now_ns(), outcome});
     }
     return std::move(outcome);
   };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "lb/admin/sessions.hpp"
 #include "lb/base/endpoint.hpp"
 
 namespace weir::admin {
@@ -46,11 +47,7 @@ bool bears(std::string_view authorization, std::string_view token) {
       !equal_ignoring_case(authorization.substr(0, kScheme.size()), kScheme))
     return false;
   const std::string_view given = authorization.substr(kScheme.size());
-  if (given.size() != token.size()) return false;
-  unsigned difference = 0;
-  for (size_t i = 0; i < token.size(); ++i)
-    difference |= static_cast<unsigned>(static_cast<unsigned char>(given[i]) ^ static_cast<unsigned char>(token[i]));
-  return difference == 0;
+  return equal_in_constant_time(given, token);
 }
 
 std::optional<Refusal> judge(const Entrance& entrance, const Credentials& credentials, std::string_view token) {
@@ -65,11 +62,13 @@ std::optional<Refusal> judge(const Entrance& entrance, const Credentials& creden
   if (!credentials.origin.empty() && !own_origin(credentials.origin, credentials.host))
     return Refusal{AdminRefusal::origin, 403, "Requests of other sites' pages are refused."};
   if (entrance.reach == Reach::local_socket || entrance.surface == Surface::metrics_only) return {};
-  if (entrance.reach == Reach::loopback && only_reads(credentials.method)) return {};
+  const bool reads = only_reads(credentials.method);
+  if (reads && (entrance.reach == Reach::loopback || credentials.public_file)) return {};
   if (token.empty())
     return Refusal{AdminRefusal::token, 403,
                    "Changes over TCP need a token, and none is configured: write admin.token_file, or use the unix "
                    "socket (admin.socket)."};
+  if (credentials.session && (reads || !credentials.origin.empty())) return {};
   if (!bears(credentials.authorization, token))
     return Refusal{AdminRefusal::token, 401,
                    "This needs \"Authorization: Bearer TOKEN\", the token of admin.token_file."};

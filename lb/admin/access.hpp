@@ -28,11 +28,14 @@ struct Entrance {
   Reach reach = Reach::loopback;
   std::string host;         // the bound address, as Endpoint::host() gives it
   bool check_host = false;  // off for unix sockets and for metrics listeners beyond loopback
+  std::string cookie = {};  // the name of its sessions' cookie
 };
 
 /// What a request shows of itself.
 struct Credentials {
   std::string_view method, host, origin, authorization;
+  bool session = false;      // the cookie of a session that lives (sessions.hpp)
+  bool public_file = false;  // asks for one of the dashboard's own files, which hold nothing secret
 };
 
 struct Refusal {
@@ -43,7 +46,9 @@ struct Refusal {
 
 /// Why a request must be refused, or nothing. Against DNS rebinding, the Host must be an IP address, a loopback name or
 /// the bound address; against other sites' scripts, an Origin must be the listener's own. Whatever changes something
-/// needs the token unless it comes by a unix socket, and beyond loopback everything does, metrics listeners excepted.
+/// needs the token unless it comes by a unix socket, and beyond loopback everything does, metrics listeners and the
+/// dashboard's files excepted. A session stands for the token; as any page on the same host may send its cookie
+/// (SameSite looks at no port), changes by it must also show the listener's own Origin, as browsers do.
 /// `token`: admin.token_file's; empty: there is none.
 std::optional<Refusal> judge(const Entrance& entrance, const Credentials& credentials, std::string_view token);
 

@@ -9,25 +9,11 @@
 
 #include "config/suggest.hpp"
 #include "lb/admin/api_json.hpp"
+#include "lb/admin/assets.hpp"
 #include "lb/base/escape.hpp"
 
 namespace weir::admin {
 namespace {
-
-constexpr std::string_view kIndex = R"(<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Weir admin</title></head><body>
-<h1>Weir )" WEIR_VERSION R"(</h1>
-<ul>
-<li><a href="/metrics">/metrics</a> Prometheus metrics</li>
-<li><a href="/-/healthy">/-/healthy</a> 200 while the process runs</li>
-<li><a href="/-/ready">/-/ready</a> 200 when it takes traffic, else 503 with the reason</li>
-<li><a href="/api/v1/status">/api/v1/status</a> the process as a whole, as JSON</li>
-<li><a href="/api/v1/pools">/api/v1/pools</a> pools and backends, as JSON</li>
-<li><a href="/api/v1/requests">/api/v1/requests</a> the last that failed or were tried again, as JSON</li>
-<li><a href="/api/v1/causes">/api/v1/causes</a> the causes of errors, as JSON</li>
-</ul>
-</body></html>
-)";
 
 std::string_view title(uint16_t status) {
   switch (status) {
@@ -207,6 +193,43 @@ Reply Api::order(std::string_view pool, std::string_view name, std::string_view 
   return json_reply(backend_json(*place.pool, place.index, &changed));
 }
 
+// ---- the dashboard
+
+std::string Api::event() const {
+  return event_json(*sources_.inventory(), sources_.process, sources_.control.facts(), monotonic_now(), wall_now_ns());
+}
+
+bool Api::knows_session(std::string_view cookie_field, std::string_view name) {
+  return sessions_.knows(cookie_value(cookie_field, name), sources_.inventory()->token);
+}
+
+/// May this browser change anything? "yes": it needs no token; "session": it has shown it; "token": it should;
+/// "no": none is configured.
+Reply Api::session(const Request& request) const {
+  const bool configured = !sources_.inventory()->token.empty();
+  const char* changes = request.reach == Reach::local_socket ? "yes"
+                        : request.session                    ? "session"
+                        : configured                         ? "token"
+                                                             : "no";
+  return json_reply(fmt::format("{{\"changes\": \"{}\"}}\n", changes));
+}
+
+Reply Api::log_in(const Request& request) {
+  const auto inventory = sources_.inventory();
+  if (request.reach == Reach::local_socket || inventory->token.empty())
+    return problem(409, "Over the unix socket nobody needs a session.");
+  Reply reply = json_reply("{\"changes\": \"session\"}\n");
+  reply.set_cookie = session_cookie(request.cookie_name, sessions_.open(inventory->token));
+  return reply;
+}
+
+Reply Api::log_out(const Request& request) {
+  sessions_.close(cookie_value(request.cookie_field, request.cookie_name));
+  Reply reply = json_reply("{\"changes\": \"token\"}\n");
+  reply.set_cookie = session_cookie(request.cookie_name, "");
+  return reply;
+}
+
 struct Api::Route {
   std::string_view method;  // GET stands for HEAD, too
   std::string_view path;    // {} is any segment
@@ -261,12 +284,25 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"GET", "/api/v1/requests", false, nullptr},  // answered later
       Route{"GET", "/api/v1/causes", false,
             [](Api&, const Request&, const Segments&, Text) { return json_reply(causes_json()); }},
-      Route{"GET", "/", false,
+      Route{"GET", "/api/v1/events", false,
             [](Api&, const Request&, const Segments&, Text) {
-              return Reply{200, "text/html; charset=utf-8", std::string(kIndex)};
+              return Reply{.content_type = "text/event-stream", .body = {}, .events = true};
             }},
+      Route{"GET", "/api/v1/session", false,
+            [](Api& api, const Request& r, const Segments&, Text) { return api.session(r); }},
+      Route{"POST", "/api/v1/session", false,
+            [](Api& api, const Request& r, const Segments&, Text) { return api.log_in(r); }},
+      Route{"POST", "/api/v1/session/end", false,
+            [](Api& api, const Request& r, const Segments&, Text) { return api.log_out(r); }},
   };
   const size_t mark = std::min(request.target.find('?'), request.target.size());
+  if (const Asset* asset = find_asset(request.target.substr(0, mark));
+      asset && request.surface == Surface::everything) {
+    if (only_reads(request.method)) return done({200, asset->content_type, std::string(asset->content)});
+    Reply reply = problem(405, "Only GET and HEAD.");
+    reply.allow = "GET, HEAD";
+    return done(std::move(reply));
+  }
   const auto asked = segments(request.target.substr(0, mark));
   const Text query = request.target.substr(std::min(mark + 1, request.target.size()));
   const Route* found = std::find_if(kRoutes.begin(), kRoutes.end(), [&](const Route& route) {
@@ -275,7 +311,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
   if (found == kRoutes.end() || (request.surface == Surface::metrics_only && !found->with_metrics_only))
     return done(problem(404, request.surface == Surface::metrics_only
                                  ? "This listener has /metrics, /-/healthy and /-/ready."
-                                 : "/ lists what there is."));
+                                 : "docs/admin.md lists what there is; / is the dashboard."));
   if (found->method == "GET" ? !only_reads(request.method) : request.method != found->method) {
     Reply reply = problem(405, found->method == "GET" ? "Only GET and HEAD." : "Only POST.");
     reply.allow = found->method == "GET" ? "GET, HEAD" : "POST";

@@ -9,6 +9,7 @@
 #include "lb/admin/access.hpp"
 #include "lb/admin/inventory.hpp"
 #include "lb/admin/metrics.hpp"
+#include "lb/admin/sessions.hpp"
 
 namespace weir::admin {
 
@@ -18,6 +19,8 @@ struct Reply {
   std::string body;
   std::string_view allow = {};  // the Allow field of a 405
   bool asks_for_token = false;  // a 401
+  std::string set_cookie = {};  // a Set-Cookie field; empty: none
+  bool events = false;          // the stream of Api::event() follows, without an end
 };
 
 /// RFC 9457. `more`: further members, as they stand in the object: `"errors":[…]`; empty: none.
@@ -28,6 +31,9 @@ struct Request {
   std::string_view method, target;
   Surface surface = Surface::everything;
   std::string_view peer = "-";  // for the log: who asks
+  Reach reach = Reach::loopback;
+  bool session = false;  // Api::knows_session()
+  std::string_view cookie_field = {}, cookie_name = "weir_session";
 };
 
 class Api {
@@ -38,6 +44,10 @@ class Api {
   void answer(const Request& request, std::function<void(Reply)> done);
   /// The same for what is answered at once.
   Reply answer(std::string_view method, std::string_view target, Surface surface);
+  /// Does a Cookie field have a live session under that name?
+  bool knows_session(std::string_view cookie_field, std::string_view name);
+  /// One snapshot of everything that the dashboard shows, on one line.
+  std::string event() const;
 
  private:
   struct Route;
@@ -48,7 +58,12 @@ class Api {
   Reply backend(std::string_view pool, std::string_view name) const;
   Reply order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const;
 
+  Reply session(const Request& request) const;
+  Reply log_in(const Request& request);
+  Reply log_out(const Request& request);
+
   Sources sources_;
+  Sessions sessions_;
   Exposition exposition_;
 };
 

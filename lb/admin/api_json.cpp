@@ -119,27 +119,51 @@ json::array problems(const std::vector<config::Problem>& found) {
   return list;
 }
 
-}  // namespace
-
-std::string pools_json(const Inventory& inventory, const ProcessState& process) {
+json::array pools_array(const Inventory& inventory) {
   json::array pools;
   pools.reserve(inventory.pools.size());
   for (const auto& pool : inventory.pools) pools.push_back(pool_object(pool));
+  return pools;
+}
+
+const char* to_string(ReloadOutcome::Kind kind) {
+  switch (kind) {
+    case ReloadOutcome::Kind::applied: return "applied";
+    case ReloadOutcome::Kind::would_apply: return "would_apply";
+    case ReloadOutcome::Kind::bad_configuration: return "bad_configuration";
+    case ReloadOutcome::Kind::refused: return "refused";
+    case ReloadOutcome::Kind::failed: return "failed";
+  }
+  return "";
+}
+
+json::value reload_or_null(const LastReload* last) {
+  if (!last) return nullptr;
   json::object object;
-  object["generation"] = process.generation.load();
-  object["pools"] = std::move(pools);
-  return json_text(object);
+  object["time"] = time_or_null(last->wall_ns);
+  object["result"] = to_string(last->outcome.kind);
+  object["reason"] = last->outcome.reason;
+  object["changes"] = json::array(last->outcome.changes.begin(), last->outcome.changes.end());
+  object["errors"] = problems(last->outcome.errors);
+  object["warnings"] = problems(last->outcome.warnings);
+  return object;
 }
 
-std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed) {
-  json::object object = backend_object(pool.config->backends[index], *pool.backends[index]);
-  object["pool"] = pool.state->name;
-  object["usable"] = usable(pool);
-  if (changed) object["changed"] = *changed;
-  return json_text(object);
+/// Since the start, those that have happened.
+json::object causes_object(const Inventory& inventory, const ProcessState& process) {
+  json::object causes;
+  for (size_t i = 0; i < kCauseCount; ++i) {
+    if (!is_error(kCauses[i].cause)) continue;
+    uint64_t total = 0;
+    for (const auto& worker : process.cells) total += worker.protocol_errors[i].get();
+    for (const auto& route : inventory.routes)
+      for (const auto& worker : route->cells) total += worker.causes[i].get();
+    if (total > 0) causes[kCauses[i].name] = total;
+  }
+  return causes;
 }
 
-std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts) {
+json::object status_object(const Inventory& inventory, const ProcessState& process, const Facts& facts) {
   json::array listeners;
   for (const auto& [name, address] : facts.listeners) listeners.push_back({{"name", name}, {"address", address}});
   size_t backends = 0, serving = 0;
@@ -156,6 +180,7 @@ std::string status_json(const Inventory& inventory, const ProcessState& process,
   object["generation"] = process.generation.load();
   object["loaded"] = time_or_null(process.loaded_wall_ns.load());
   object["reloads"] = {{"ok", process.reloads_ok.load()}, {"failed", process.reloads_failed.load()}};
+  object["last_reload"] = reload_or_null(facts.last_reload.get());
   object["ready"] = process.ready.load();
   object["draining"] = process.draining.load();
   object["listeners"] = std::move(listeners);
@@ -165,7 +190,39 @@ std::string status_json(const Inventory& inventory, const ProcessState& process,
   object["requests"] = sum(process.cells, &WorkerCells::requests_parsed);
   object["memory_bytes"] = resident_bytes();
   object["open_files"] = open_descriptors();
+  return object;
+}
+
+}  // namespace
+
+std::string pools_json(const Inventory& inventory, const ProcessState& process) {
+  json::object object;
+  object["generation"] = process.generation.load();
+  object["pools"] = pools_array(inventory);
   return json_text(object);
+}
+
+std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed) {
+  json::object object = backend_object(pool.config->backends[index], *pool.backends[index]);
+  object["pool"] = pool.state->name;
+  object["usable"] = usable(pool);
+  if (changed) object["changed"] = *changed;
+  return json_text(object);
+}
+
+std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts) {
+  return json_text(status_object(inventory, process, facts));
+}
+
+std::string event_json(const Inventory& inventory, const ProcessState& process, const Facts& facts, TimePoint at,
+                       int64_t wall_ns) {
+  json::object object;
+  object["at_ms"] = std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count();
+  object["time"] = time_or_null(wall_ns);
+  object["status"] = status_object(inventory, process, facts);
+  object["pools"] = pools_array(inventory);
+  object["causes"] = causes_object(inventory, process);
+  return json::serialize(object);
 }
 
 std::string reload_json(const ReloadOutcome& outcome) {

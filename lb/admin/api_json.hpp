@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lb/admin/inventory.hpp"
+#include "lb/base/clock.hpp"
 
 namespace weir::admin {
 
@@ -15,6 +16,10 @@ std::string backend_json(const PoolEntry& pool, size_t index, const bool* change
 std::string causes_json();
 /// The process as a whole.
 std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts);
+/// {"at_ms": …, "time": …, "status": {…}, "pools": […], "causes": {…}} on one line: what the dashboard shows, as
+/// status_json and pools_json have it. `at`: of a clock that only goes forward, for rates.
+std::string event_json(const Inventory& inventory, const ProcessState& process, const Facts& facts, TimePoint at,
+                       int64_t wall_ns);
 /// What a reload changed, or would change.
 std::string reload_json(const ReloadOutcome& outcome);
 /// What would become of a request.

@@ -29,11 +29,18 @@ struct ReloadOutcome {
   std::string reason;  // why not, in one line; empty when it was, or would be, applied
 };
 
+/// The last attempt to change the configuration, dry runs excepted.
+struct LastReload {
+  int64_t wall_ns = 0;
+  ReloadOutcome outcome;
+};
+
 /// What the API tells about the process beside ProcessState.
 struct Facts {
   std::string file;                                            // the configuration
   std::vector<std::pair<std::string, std::string>> listeners;  // name and real address
   uint64_t connections = 0;                                    // of clients, open
+  std::shared_ptr<const LastReload> last_reload = {};          // null before the first
 };
 
 struct Control {

@@ -26,12 +26,6 @@ using LabelList = std::initializer_list<std::pair<const char*, std::string_view>
 constexpr size_t kHistogramSeries = Histogram::kBounds.size() + 3;  // +Inf, sum, count
 constexpr std::array<std::string_view, 6> kClasses{"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-/// Causes that answer a request as the configuration or the protocol asks: no errors.
-constexpr bool is_error(Cause cause) {
-  return cause != Cause::none && cause != Cause::fixed_response && cause != Cause::redirect &&
-         cause != Cause::max_forwards;
-}
-
 template <typename Cells, typename Member>
 uint64_t sum(const std::vector<Cells>& cells, Member Cells::*member) {
   uint64_t total = 0;

@@ -6,6 +6,7 @@
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -18,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "lb/admin/assets.hpp"
+#include "lb/admin/broadcast.hpp"
 #include "lb/admin/socket_file.hpp"
 #include "lb/base/clock.hpp"
 #include "lb/base/log.hpp"
@@ -34,6 +37,7 @@ using Stream = boost::beast::basic_stream<Protocol>;
 
 constexpr std::chrono::milliseconds kPauseAfterAcceptError{100};  // descriptors ran out: don't spin
 constexpr std::chrono::seconds kLinger{2};  // RFC 9112 §9.6: let the client read the answer to what it is still sending
+const boost::beast::string_view kPolicy(kContentSecurityPolicy.data(), kContentSecurityPolicy.size());
 constexpr size_t kLingerBytes = 64 << 10;
 constexpr std::chrono::seconds kRefusalLog{1};  // between two lines about refused requests
 
@@ -41,11 +45,15 @@ class Session;
 
 /// What the sessions share; empty of the API once the server has stopped.
 struct Hub {
-  explicit Hub(Sources from) : sources(from), api(std::in_place, std::move(from)) {}
+  Hub(asio::io_context& control, Sources from)
+      : sources(from),
+        api(std::in_place, std::move(from)),
+        broadcast(std::make_shared<Broadcast>(control, [this] { return api->event(); })) {}
   void note_refusal(const Refusal& refusal, const std::string& peer, std::string_view method, std::string_view target);
 
   const Sources sources;
   std::optional<Api> api;
+  const std::shared_ptr<Broadcast> broadcast;  // stopped before the API goes
   std::set<Session*> sessions;
   uint64_t waits = 0;  // numbers the waits of sessions, in their order
   TimePoint next_refusal_log{};
@@ -98,7 +106,10 @@ class Session : public std::enable_shared_from_this<Session> {
         peer_(peer_of(stream_)) {
     hub_->sessions.insert(this);
   }
-  ~Session() { hub_->sessions.erase(this); }
+  ~Session() {
+    hub_->broadcast->remove(this);
+    hub_->sessions.erase(this);
+  }
 
   void read() {
     waits_since_ = ++hub_->waits;
@@ -142,17 +153,25 @@ class Session : public std::enable_shared_from_this<Session> {
     const bool keep_alive = request.keep_alive();
     if (hosts > 1 || (hosts == 0 && request.version() >= 11))
       return send(problem(400, "One Host field is needed."), keep_alive);
-    const Credentials credentials{text(request.method_string()), text(request[http::field::host]),
-                                  text(request[http::field::origin]), text(request[http::field::authorization])};
+    const std::string_view target = text(request.target()), cookies = text(request[http::field::cookie]);
+    const Credentials credentials{text(request.method_string()),
+                                  text(request[http::field::host]),
+                                  text(request[http::field::origin]),
+                                  text(request[http::field::authorization]),
+                                  hub_->api->knows_session(cookies, entrance_.cookie),
+                                  find_asset(target.substr(0, target.find('?'))) != nullptr};
     if (const auto refusal = judge(entrance_, credentials, hub_->sources.inventory()->token)) {
-      hub_->note_refusal(*refusal, peer_, credentials.method, text(request.target()));
+      hub_->note_refusal(*refusal, peer_, credentials.method, target);
       Reply reply = problem(refusal->status, refusal->detail);
       reply.asks_for_token = refusal->status == 401;
       return send(std::move(reply), keep_alive);
     }
-    hub_->api->answer({credentials.method, text(request.target()), entrance_.surface, peer_},
+    hub_->api->answer({credentials.method, target, entrance_.surface, peer_, entrance_.reach, credentials.session,
+                       cookies, entrance_.cookie},
                       [self = shared_from_this(), keep_alive](Reply reply) {
-                        if (self->hub_->api) self->send(std::move(reply), keep_alive);
+                        if (!self->hub_->api) return;
+                        if (reply.events && self->parser_->get().method() == http::verb::get) return self->stream();
+                        self->send(std::move(reply), keep_alive);
                       });
   }
 
@@ -167,10 +186,11 @@ class Session : public std::enable_shared_from_this<Session> {
     set(http::field::content_type, reply.content_type);
     set(http::field::cache_control, "no-store");
     response_.set("X-Content-Type-Options", "nosniff");
-    if (reply.content_type.starts_with("text/html"))
-      response_.set("Content-Security-Policy",
-                    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    if (reply.content_type.starts_with("text/html")) response_.set("Content-Security-Policy", kPolicy);
+    response_.set("Referrer-Policy", "no-referrer");
+    response_.set("Cross-Origin-Resource-Policy", "same-origin");
     if (!reply.allow.empty()) set(http::field::allow, reply.allow);
+    if (!reply.set_cookie.empty()) set(http::field::set_cookie, reply.set_cookie);
     if (reply.asks_for_token) set(http::field::www_authenticate, "Bearer realm=\"weir\"");
     response_.keep_alive(keep_alive);
     response_.content_length(reply.body.size());
@@ -181,6 +201,52 @@ class Session : public std::enable_shared_from_this<Session> {
       if (keep_alive && self->hub_->api) return self->read();
       self->shut_down();
     });
+  }
+
+  /// Server-sent events until the client goes. A client that can't keep up misses snapshots, one that takes none for
+  /// kTimeout is closed.
+  void stream() {
+    static const auto kHead = std::make_shared<const std::string>(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n\r\n"
+        "retry: 1000\n\n");
+    next_text_ = nullptr;
+    writing_ = true;  // the first snapshot waits for the head
+    if (!hub_->broadcast->add(this, [this](const Broadcast::Text& text) { deliver(text); })) {
+      writing_ = false;
+      return send(problem(503, "Enough dashboards are open already; close one."), false);
+    }
+    stream_.expires_never();
+    wait_for_end();
+    write_text(kHead);
+  }
+  void deliver(const Broadcast::Text& text) {
+    if (closed_) return;
+    if (writing_)
+      next_text_ = text;
+    else
+      write_text(text);
+  }
+  void write_text(const Broadcast::Text& text) {
+    writing_ = true;
+    stream_.expires_after(Server::kTimeout);
+    asio::async_write(stream_, asio::buffer(*text), [self = shared_from_this(), text](error_code error, size_t) {
+      self->writing_ = false;
+      // The browser comes back at once, and is judged again: a session that has ended must not see on for ever.
+      if (error || ++self->texts_written_ > Broadcast::kTexts) return self->end_stream();
+      if (const auto next = std::exchange(self->next_text_, nullptr); next && !self->closed_) self->write_text(next);
+    });
+  }
+  void wait_for_end() {
+    stream_.async_read_some(asio::buffer(discarded_), [self = shared_from_this()](error_code error, size_t n) {
+      self->discarded_bytes_ += n;
+      if (!error && self->discarded_bytes_ < kLingerBytes) return self->wait_for_end();
+      self->end_stream();
+    });
+  }
+  void end_stream() {
+    hub_->broadcast->remove(this);
+    if (!closed_) close();
   }
 
   void shut_down() {
@@ -209,6 +275,9 @@ class Session : public std::enable_shared_from_this<Session> {
   http::response<http::string_body> response_;
   std::array<char, 4096> discarded_;
   size_t discarded_bytes_ = 0;
+  Broadcast::Text next_text_;  // of a stream: the newest snapshot that waits for the write under way
+  bool writing_ = false;
+  size_t texts_written_ = 0;
 };
 
 class Listener : public std::enable_shared_from_this<Listener> {
@@ -221,7 +290,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
                         : is_loopback(address_) ? Reach::loopback
                                                 : Reach::network;
     const bool check_host = !address_.is_unix() && (surface == Surface::everything || is_loopback(address_));
-    entrance_ = {surface, reach, address_.host(), check_host};
+    entrance_ = {surface, reach, address_.host(), check_host, session_cookie_name(address_.port())};
   }
 
   const Endpoint& address() const { return address_; }
@@ -277,7 +346,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
 }  // namespace
 
 struct Server::Impl {
-  Impl(asio::io_context& io, Sources sources) : control(io), hub(std::make_shared<Hub>(std::move(sources))) {}
+  Impl(asio::io_context& io, Sources sources) : control(io), hub(std::make_shared<Hub>(io, std::move(sources))) {}
   asio::io_context& control;
   const std::shared_ptr<Hub> hub;
   std::vector<std::shared_ptr<Listener>> listeners;
@@ -328,6 +397,7 @@ bool Server::listen_on_socket(const std::string& path) {
 void Server::stop() {
   for (const auto& listener : impl_->listeners) listener->close();
   impl_->listeners.clear();
+  impl_->hub->broadcast->stop();
   const auto sessions = impl_->hub->sessions;  // closing one may end another
   for (Session* session : sessions)
     if (impl_->hub->sessions.count(session)) session->close();

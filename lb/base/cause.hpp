@@ -161,6 +161,12 @@ inline constexpr size_t kCauseCount = kCauses.size();
 
 constexpr const CauseInfo& info(Cause cause) { return kCauses[static_cast<size_t>(cause)]; }
 
+/// Not so: what answers a request as the configuration or the protocol asks.
+constexpr bool is_error(Cause cause) {
+  return cause != Cause::none && cause != Cause::fixed_response && cause != Cause::redirect &&
+         cause != Cause::max_forwards;
+}
+
 static_assert(
     [] {
       for (size_t i = 0; i < kCauseCount; ++i)

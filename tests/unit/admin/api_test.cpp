@@ -22,6 +22,17 @@ TEST_CASE("paths, methods and surfaces", "[admin]") {
   };
   const Row rows[] = {
       {"GET", "/", Surface::everything, 200, "text/html; charset=utf-8"},
+      {"POST", "/", Surface::everything, 405, "application/problem+json"},
+      {"GET", "/dashboard.css", Surface::everything, 200, "text/css; charset=utf-8"},
+      {"GET", "/dashboard.js?x", Surface::everything, 200, "text/javascript; charset=utf-8"},
+      {"GET", "/dashboard.svg", Surface::everything, 200, "image/svg+xml"},
+      {"GET", "/dashboard.css", Surface::metrics_only, 404, "application/problem+json"},
+      {"GET", "/index.html", Surface::everything, 404, "application/problem+json"},
+      {"GET", "/embed.cmake", Surface::everything, 404, "application/problem+json"},
+      {"GET", "/api/v1/events", Surface::everything, 200, "text/event-stream"},
+      {"GET", "/api/v1/events", Surface::metrics_only, 404, "application/problem+json"},
+      {"GET", "/api/v1/session", Surface::metrics_only, 404, "application/problem+json"},
+      {"GET", "/api/v1/session/end", Surface::everything, 405, "application/problem+json"},
       {"GET", "/metrics", Surface::everything, 200, "text/plain; version=0.0.4; charset=utf-8"},
       {"HEAD", "/metrics", Surface::everything, 200, "text/plain; version=0.0.4; charset=utf-8"},
       {"GET", "/metrics?x=1", Surface::metrics_only, 200, "text/plain; version=0.0.4; charset=utf-8"},
@@ -77,13 +88,15 @@ TEST_CASE("ready says why not", "[admin]") {
   CHECK(api.answer("GET", "/-/healthy", Surface::everything).body == "ok\n");
 }
 
-TEST_CASE("the index names what there is", "[admin]") {
+TEST_CASE("the page names what there is", "[admin]") {
   Fixture f;
   Api api(f.sources());
   const auto index = api.answer("GET", "/", Surface::everything).body;
-  for (const char* path : {"/metrics", "/-/healthy", "/-/ready", "/api/v1/pools", "/api/v1/status", "/api/v1/causes"}) {
+  for (const char* path : {"/metrics", "/-/healthy", "/-/ready", "/api/v1/pools", "/api/v1/status", "/api/v1/causes",
+                           "/api/v1/requests"}) {
     CHECK(index.find("href=\"" + std::string(path) + "\"") != index.npos);
-    CHECK(api.answer("GET", path, Surface::everything).status != 404);
+    if (std::string_view(path) != "/api/v1/requests")  // answered later
+      CHECK(api.answer("GET", path, Surface::everything).status != 404);
   }
 }
 

@@ -14,6 +14,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
+#include "lb/admin/broadcast.hpp"
 #include "lb/base/log.hpp"
 #include "lb/base/unique_fd.hpp"
 #include "tests/catch.hpp"
@@ -239,6 +240,55 @@ TEST_CASE("who fills one listener keeps nobody out of another", "[admin][net]") 
   CHECK(get(running.address, "/-/healthy").ends_with("ok\n"));
   CHECK(get(running.metrics, "/-/healthy").ends_with("ok\n"));
   CHECK(clients.front()->rest() == "");
+}
+
+TEST_CASE("events are snapshots, one a second, to a bounded number of listeners", "[admin][net]") {
+  Running running;
+  const std::string ask = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < Broadcast::kStreams; ++i) {
+    clients.push_back(std::make_unique<Client>(running.address));
+    clients.back()->send(ask);
+    const auto head = clients.back()->until("\r\n\r\n");
+    CHECK(has(head, "Content-Type: text/event-stream\r\n"));
+    CHECK(clients.back()->until("data: ") == "retry: 1000\n\ndata: ");
+    CHECK(has(clients.back()->until("\n\n"), "\"pools\":["));
+  }
+  CHECK(round_trip(running.address, ask).starts_with("HTTP/1.1 503 "));
+  CHECK(get(running.address, "/-/healthy").ends_with("ok\n"));
+  const auto second = clients[0]->until("\n\n");
+  CHECK(second == clients[1]->until("\n\n"));  // made once for all
+  clients[2].reset();
+  std::string head;
+  for (int tries = 0; tries < 400 && !head.starts_with("HTTP/1.1 200 "); ++tries) {
+    Client again(running.address);
+    again.send(ask);
+    head = again.until("\r\n\r\n");
+  }
+  CHECK(head.starts_with("HTTP/1.1 200 "));
+  running.stop();
+  CHECK_FALSE(has(clients[0]->rest(), "HTTP/1.1"));
+}
+
+TEST_CASE("a session is opened with the token, and its cookie stands for it", "[admin][net]") {
+  Running running;
+  running.on_control([&] { running.fixture.inventory->token = "0123456789abcdef"; });
+  const auto post = [&](const std::string& path, const std::string& more) {
+    return round_trip(running.address, "POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + more +
+                                           "Content-Length: 0\r\nConnection: close\r\n\r\n");
+  };
+  CHECK(post("/api/v1/session", "Authorization: Bearer 0123456789abcdeX\r\n").starts_with("HTTP/1.1 401 "));
+  const auto opened = post("/api/v1/session", "Authorization: Bearer 0123456789abcdef\r\n");
+  const std::string name = "weir_session_" + std::to_string(running.address.port()),
+                    field = "Set-Cookie: " + name + "=";
+  REQUIRE(has(opened, field));
+  const auto cookie = "Cookie: " + name + "=" + opened.substr(opened.find(field) + field.size(), 64) + "\r\n";
+  const std::string drain = "/api/v1/pools/app/backends/a/drain", origin = "Origin: http://localhost\r\n";
+  CHECK(post(drain, cookie + origin).starts_with("HTTP/1.1 200 "));
+  CHECK(post(drain, cookie).starts_with("HTTP/1.1 401 "));
+  CHECK(post(drain, cookie + "Origin: http://localhost:81\r\n").starts_with("HTTP/1.1 403 "));
+  CHECK(post("/api/v1/session/end", cookie + origin).starts_with("HTTP/1.1 200 "));
+  CHECK(post(drain, cookie + origin).starts_with("HTTP/1.1 401 "));
 }
 
 TEST_CASE("stop closes everything", "[admin][net]") {
