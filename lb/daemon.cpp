@@ -286,7 +286,10 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
     if (!dry_run) {
       (kind == Kind::applied ? process_.reloads_ok : process_.reloads_failed).fetch_add(1);
       log_reload(outcome);
-      last_reload_ = std::make_shared<const admin::LastReload>(admin::LastReload{wall_now_ns(), outcome});
+      const auto changes = kind == Kind::applied ? outcome.changes
+                           : last_reload_        ? last_reload_->changes
+                                                 : std::vector<std::string>();
+      last_reload_ = std::make_shared<const admin::LastReload>(admin::LastReload{wall_now_ns(), outcome, changes});
     }
     return std::move(outcome);
   };

@@ -305,9 +305,11 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
   }
   const auto asked = segments(request.target.substr(0, mark));
   const Text query = request.target.substr(std::min(mark + 1, request.target.size()));
-  const Route* found = std::find_if(kRoutes.begin(), kRoutes.end(), [&](const Route& route) {
-    return request.target.starts_with('/') && route.takes(asked);
-  });
+  const bool reads = only_reads(request.method);
+  const auto fits = [&](const Route& route) { return request.target.starts_with('/') && route.takes(asked); };
+  const auto by_method = [&](const Route& route) { return (route.method == "GET") == reads && fits(route); };
+  const Route* found = std::find_if(kRoutes.begin(), kRoutes.end(), by_method);
+  if (found == kRoutes.end()) found = std::find_if(kRoutes.begin(), kRoutes.end(), fits);
   if (found == kRoutes.end() || (request.surface == Surface::metrics_only && !found->with_metrics_only))
     return done(problem(404, request.surface == Surface::metrics_only
                                  ? "This listener has /metrics, /-/healthy and /-/ready."

@@ -143,7 +143,7 @@ json::value reload_or_null(const LastReload* last) {
   object["time"] = time_or_null(last->wall_ns);
   object["result"] = to_string(last->outcome.kind);
   object["reason"] = last->outcome.reason;
-  object["changes"] = json::array(last->outcome.changes.begin(), last->outcome.changes.end());
+  object["changes"] = json::array(last->changes.begin(), last->changes.end());
   object["errors"] = problems(last->outcome.errors);
   object["warnings"] = problems(last->outcome.warnings);
   return object;

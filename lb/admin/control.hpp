@@ -33,6 +33,7 @@ struct ReloadOutcome {
 struct LastReload {
   int64_t wall_ns = 0;
   ReloadOutcome outcome;
+  std::vector<std::string> changes;  // that made the generation that runs now
 };
 
 /// What the API tells about the process beside ProcessState.

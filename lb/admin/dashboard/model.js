@@ -52,6 +52,7 @@ class Backend {
   constructor() { this.rates = new Series(); this.slow = new Series(); this.latency = new Latencies(); this.now = null; }
   take(now, seconds) {
     const before = this.now || now;
+    this.answered_5xx = Math.max(0, now.responses['5xx'] - before.responses['5xx']);
     this.rate = per_second(now.requests, before.requests, seconds);
     this.errors = per_second(errors_of(now), errors_of(before), seconds);
     this.grown = this.latency.push(now.latency_buckets);
@@ -68,7 +69,7 @@ export class Model {
   reset() {
     this.backends = new Map();  // by "POOL/BACKEND"
     this.causes = new Map();    // name → {total, recent: Series}
-    this.charts = { rate: new Series(), errors: new Series(), p99: new Series(), inflight: new Series(), connections: new Series() };
+    this.charts = { rate: new Series(), errors: new Series(), own_errors: new Series(), p99: new Series(), inflight: new Series(), connections: new Series() };
     this.last = null;
   }
 
@@ -94,7 +95,7 @@ export class Model {
   take_pools(event, seconds) {
     const seen = new Set();
     const all = new Array(BOUNDS.length + 1).fill(0);
-    Object.assign(this, { total: 0, usable: 0, inflight: 0, waiting: 0, retrying: 0, by_status: {} });
+    Object.assign(this, { total: 0, usable: 0, inflight: 0, waiting: 0, retrying: 0, backend_errors: 0, by_status: {} });
     for (const pool of event.pools) {
       pool.by_status = {};
       pool.rate = 0;
@@ -108,6 +109,7 @@ export class Model {
         pool.by_status[now.status] = (pool.by_status[now.status] || 0) + 1;
         pool.rate += backend.rate;
         pool.usable += backend.serves;
+        this.backend_errors += backend.answered_5xx;
         for (let i = 0; i < all.length; ++i) all[i] += backend.grown[i];
       }
       this.total += pool.backends.length;
@@ -132,8 +134,9 @@ export class Model {
       cause.total = total;
       grown += more;
     }
-    this.errors = grown;
-    this.charts.errors.push(grown);
+    this.charts.own_errors.push(grown);
+    this.errors = grown + this.backend_errors;
+    this.charts.errors.push(this.errors);
   }
 
   /** Seconds since a time of the server's clock. */

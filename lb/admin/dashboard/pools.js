@@ -20,7 +20,7 @@ class Row {
   build() {
     const cell = (name, label, ...children) => make('div.cell.' + name, { role: 'cell', 'data-label': label }, ...children);
     const text = tag => make(tag, {});
-    Object.assign(this, { title: text('strong'), where: make('span.muted', {}), state: text('b'), reason: make('span.muted', {}),
+    Object.assign(this, { title: text('strong'), where: make('span.muted', {}), state: text('b'), since: make('span.muted', {}), reason: make('span.muted.reason', {}),
       weight: text('span'), inflight: text('span'), rate: text('span'), errors: text('span'), p50: text('span'), p99: text('span'),
       ejections: text('span'), rates: new Spark(1), slow: new Spark(1) });
     const button = what => {
@@ -31,7 +31,7 @@ class Row {
     this.buttons = { drain: button('drain'), disable: button('disable'), enable: button('enable') };
     this.element.append(
       cell('name', '', this.title, this.where),
-      cell('state', '', make('i.dot', { 'aria-hidden': 'true' }), this.state, this.reason),
+      cell('state', '', make('i.dot', { 'aria-hidden': 'true' }), this.state, this.since, this.reason),
       cell('num.weight', 'Weight', this.weight), cell('num', 'In flight', this.inflight),
       cell('num.charted', 'Requests', this.rates.element, this.rate), cell('num', 'Errors', this.errors),
       cell('num.p50', 'p50', this.p50), cell('num.charted', 'p99', this.slow.element, this.p99),
@@ -48,7 +48,8 @@ class Row {
     set(this.element, 'data-status', now.status);
     set_text(this.where, now.address + (now.zone ? ' · ' + now.zone : '') + (now.backup ? ' · backup' : ''));
     set_text(this.state, now.status);
-    set_text(this.reason, [now.reason, since === null ? '' : age(since)].filter(Boolean).join(' · '));
+    set_text(this.since, age(since));
+    set_text(this.reason, now.reason);
     set(this.reason, 'title', now.reason);
     set_text(this.weight, number(Math.round(now.effective_weight * 10) / 10) + (now.effective_weight < now.weight ? ` of ${now.weight}` : ''));
     set_text(this.inflight, number(now.inflight));

@@ -40,10 +40,11 @@ export function draw_failures(parent, requests) {
   if (!requests.length) return parent.replaceChildren(make('p.empty', {}, 'None.'));
   parent.replaceChildren(make('ol.failures', {}, ...requests.slice(0, 8).map(r => {
     const took = r.attempts > 1 ? `${r.attempts} attempts, ${milliseconds(r.duration_ms)}` : milliseconds(r.duration_ms);
-    const saved = r.cause === 'none';
+    const answered = r.cause === 'none', bad = !r.status || r.status >= 500;
+    const became = !answered ? r.cause : bad ? "the backend's answer" : 'a retry helped';
     return make('li', { title: `weir why ${r.id}` },
-      make('span.line', {}, make(saved ? 'b.good' : 'b.bad', {}, String(r.status || '–')), make('span.target', {}, `${r.method} ${r.target}`)),
-      make('span.muted', {}, [saved ? 'saved by a retry' : r.cause, r.pool, took, new Date(r.time).toLocaleTimeString()].filter(Boolean).join(' · ')));
+      make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, `${r.method} ${r.target}`)),
+      make('span.muted', {}, [became, r.pool, took, new Date(r.time).toLocaleTimeString()].filter(Boolean).join(' · ')));
   })));
 }
 
@@ -79,6 +80,7 @@ export class Configuration {
       if (last.reason) parts.push(make('p', {}, last.reason));
       for (const e of [...last.errors, ...last.warnings])
         parts.push(make('p.problem', {}, make('code', {}, `${e.file}:${e.line}:${e.column}`), ' ' + e.message));
+      if (last.changes.length) parts.push(make('h3', {}, `What generation ${status.generation} changed`));
       if (last.changes.length) parts.push(make('ul.changes', {}, ...last.changes.slice(0, 50).map(change_line)));
       if (last.changes.length > 50) parts.push(make('p.muted', {}, `and ${last.changes.length - 50} more; the event log has them all`));
       if (last.result === 'applied' && !last.changes.length) parts.push(make('p.empty', {}, 'It changed nothing.'));

@@ -34,8 +34,8 @@ export class Tiles {
       model.total && !model.usable ? 'bad' : lost ? 'warn' : 'good');
     draw_bar(this.bar, model.by_status);
     put(this.rate, number(model.rate) + ' /s', `${number(status.requests)} so far`);
-    const minute = charts.errors.sum(60);
-    put(this.errors, number(model.errors) + ' /s', minute ? `${number(minute)} in the last minute` : 'none in the last minute', minute ? 'bad' : 'quiet');
+    const minute = charts.errors.sum(60), own = charts.own_errors.sum(60);
+    put(this.errors, number(model.errors) + ' /s', minute ? `last minute: ${number(own)} here, ${number(minute - own)} of backends` : 'none in the last minute', minute ? 'bad' : 'quiet');
     put(this.p99, milliseconds(model.p99), `p50 ${milliseconds(model.p50)}, last 10 s`);
     put(this.inflight, number(model.inflight), `${number(model.waiting)} waiting, ${plural(model.retrying, 'retry').replace('rys', 'ries')}`,
       model.waiting ? 'warn' : 'quiet');

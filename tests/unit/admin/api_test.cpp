@@ -29,7 +29,6 @@ TEST_CASE("paths, methods and surfaces", "[admin]") {
       {"GET", "/dashboard.css", Surface::metrics_only, 404, "application/problem+json"},
       {"GET", "/index.html", Surface::everything, 404, "application/problem+json"},
       {"GET", "/embed.cmake", Surface::everything, 404, "application/problem+json"},
-      {"GET", "/api/v1/events", Surface::everything, 200, "text/event-stream"},
       {"GET", "/api/v1/events", Surface::metrics_only, 404, "application/problem+json"},
       {"GET", "/api/v1/session", Surface::metrics_only, 404, "application/problem+json"},
       {"GET", "/api/v1/session/end", Surface::everything, 405, "application/problem+json"},

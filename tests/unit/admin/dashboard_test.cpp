@@ -131,8 +131,11 @@ TEST_CASE("a snapshot is one line with everything", "[admin]") {
   auto last = std::make_shared<LastReload>();
   last->wall_ns = 1'000'000'000;
   last->outcome.kind = ReloadOutcome::Kind::applied;
-  last->outcome.changes = {"pools.app.limits.inflight: 1 → 2"};
+  last->changes = {"pools.app.limits.inflight: 1 → 2"};
   facts.last_reload = last;
+  const auto stream = Api(f.sources()).answer("GET", "/api/v1/events", Surface::everything);
+  CHECK(stream.events);
+  CHECK(stream.content_type == "text/event-stream");
   const auto text =
       event_json(*f.inventory, f.process, facts, TimePoint(std::chrono::milliseconds(1500)), 2'000'000'000);
   CHECK(text.find('\n') == text.npos);
@@ -141,7 +144,7 @@ TEST_CASE("a snapshot is one line with everything", "[admin]") {
   CHECK(event.at("time").as_string() == "1970-01-01T00:00:02.000Z");
   CHECK(event.at("pools").as_array().size() == 2);
   CHECK(event.at("status").at("last_reload").at("result").as_string() == "applied");
-  CHECK(event.at("status").at("last_reload").at("changes").at(0).as_string() == last->outcome.changes[0]);
+  CHECK(event.at("status").at("last_reload").at("changes").at(0).as_string() == last->changes[0]);
   CHECK(json::serialize(event.at("causes")) == R"({"bad_request":4,"total_timeout":3})");
 }
 
