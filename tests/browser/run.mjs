@@ -94,6 +94,7 @@ test('a killed backend turns red within 3 s, and its errors have a cause', () =>
 test('the token, a click that drains, logging out', () => with_daemon(2, async ({ daemon, context }) => {
   const page = await open(context, daemon, { expected: /status of 401/ });
   await row(page, 'app/b1').locator('[data-order=drain]').click();
+  await picture(page, 'token');
   await log_in(page, 'not-the-token-at-all');
   await page.locator('#dialog-error', { hasText: 'That is not the token.' }).waitFor();
   await log_in(page);
@@ -124,6 +125,7 @@ test('without a token the buttons say how to allow changes', () => with_daemon(1
   const page = await open(context, daemon);
   await row(page, 'app/b1').locator('[data-order=drain]').click();
   await page.locator('dialog pre', { hasText: 'weir drain app/b1' }).waitFor();
+  await picture(page, 'read-only');
   await page.click('#dialog-ok');
   assert.equal((await daemon.api('/api/v1/pools/app/backends/b1')).status, 'up');
   assert.deepEqual(page.complaints, []);
@@ -136,6 +138,7 @@ test('a reload shows what it changed, a bad one why not', () => with_daemon(2, a
   await page.locator('#configuration', { hasText: 'Generation 2' }).waitFor();
   await page.locator('.changes', { hasText: 'power_of_two' }).waitFor();
   await fetch(daemon.admin + '/api/v1/reload?dry_run=true', { method: 'POST', headers: { Authorization: 'Bearer ' + TOKEN } });
+  await page.locator('[data-pool=app] header', { hasText: 'power of two' }).waitFor();
   daemon.write({ ...pool(backends), routes: [{ pool: 'ap' }] });
   await daemon.reload();
   await page.locator('#configuration .problem', { hasText: 'weir.yaml:' }).waitFor();

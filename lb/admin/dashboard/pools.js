@@ -88,13 +88,13 @@ export class Pools {
     this.watcher.disconnect();
     this.rows.clear();
     this.pools = this.model.last.pools.map(pool => {
-      const parts = { name: pool.name, figures: make('span.muted', {}), counts: make('span.counts', {}), bar: make('div.bar', { 'aria-hidden': 'true' }) };
+      const parts = { name: pool.name, algorithm: make('span.algorithm', {}), figures: make('span.muted', {}), counts: make('span.counts', {}), bar: make('div.bar', { 'aria-hidden': 'true' }) };
       for (const status of STATUSES) parts.counts.append(make('span', { 'data-status': status }));
       parts.rows = pool.backends.map(b => new Row(pool.name, b.name, this.model, this.order));
       const head = make('div.row.head', { role: 'row' }, ...HEADINGS.map((h, i) => make(i > 1 && h ? 'div.num' : 'div', { role: 'columnheader' }, h)));
       const table = make('div.table', { role: 'table', 'aria-label': 'Backends of ' + pool.name }, head, ...parts.rows.map(r => r.element));
       parts.element = make('section.card.pool', { 'data-pool': pool.name },
-        make('header', {}, make('h2', {}, pool.name), make('span.algorithm', {}, pool.algorithm.replaceAll('_', ' ')), parts.counts, parts.figures), parts.bar, table);
+        make('header', {}, make('h2', {}, pool.name), parts.algorithm, parts.counts, parts.figures), parts.bar, table);
       for (const row of parts.rows) this.rows.set(row.key, row);
       return parts;
     });
@@ -130,6 +130,7 @@ export class Pools {
       set_text(parts.counts.children[i], `${number(n)} ${status}`);
     });
     const limit = pool.limits.inflight ? ` of ${number(pool.limits.inflight)}` : '';
+    set_text(parts.algorithm, pool.algorithm.replaceAll('_', ' '));
     set_text(parts.figures, `${number(pool.rate)} /s · ${number(pool.inflight)}${limit} in flight` +
       (pool.waiting ? ` · ${number(pool.waiting)} waiting` : '') + (pool.retrying ? ` · ${number(pool.retrying)} retrying` : ''));
     set(parts.element, 'data-tone', pool.usable ? 'quiet' : 'bad');

@@ -43,8 +43,9 @@ export function draw_failures(parent, requests) {
     const answered = r.cause === 'none', bad = !r.status || r.status >= 500;
     const became = !answered ? r.cause : bad ? "the backend's answer" : 'a retry helped';
     return make('li', { title: `weir why ${r.id}` },
-      make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, `${r.method} ${r.target}`)),
-      make('span.muted', {}, [became, r.pool, took, new Date(r.time).toLocaleTimeString()].filter(Boolean).join(' · ')));
+      make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, `${r.method} ${r.target}`),
+        make('time.muted', {}, new Date(r.time).toLocaleTimeString([], { hour12: false }))),
+      make('span.muted', {}, [became, r.pool, took].filter(Boolean).join(' · ')));
   })));
 }
 

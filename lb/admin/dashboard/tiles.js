@@ -35,7 +35,9 @@ export class Tiles {
     draw_bar(this.bar, model.by_status);
     put(this.rate, number(model.rate) + ' /s', `${number(status.requests)} so far`);
     const minute = charts.errors.sum(60), own = charts.own_errors.sum(60);
-    put(this.errors, number(model.errors) + ' /s', minute ? `last minute: ${number(own)} here, ${number(minute - own)} of backends` : 'none in the last minute', minute ? 'bad' : 'quiet');
+    put(this.errors, number(model.errors) + ' /s', minute ? `${number(minute)} in the last minute` : 'none in the last minute',
+      model.errors ? 'bad' : 'quiet');
+    set(this.errors.element, 'title', `In the last minute ${own} by Weir, ${minute - own} answers of backends with 5xx`);
     put(this.p99, milliseconds(model.p99), `p50 ${milliseconds(model.p50)}, last 10 s`);
     put(this.inflight, number(model.inflight), `${number(model.waiting)} waiting, ${plural(model.retrying, 'retry').replace('rys', 'ries')}`,
       model.waiting ? 'warn' : 'quiet');
