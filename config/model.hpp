@@ -101,6 +101,14 @@ struct PoolLimits {
   bool operator==(const PoolLimits&) const = default;
 };
 
+/// Session affinity by a signed cookie.
+struct Affinity {
+  std::string cookie = "weir_affinity";
+  milliseconds ttl = 8h;
+  milliseconds drain = 30min;  // how long a draining backend still gets its own sessions; 0: not at all
+  bool operator==(const Affinity&) const = default;
+};
+
 struct Backend {
   std::string name;
   Endpoint address;
@@ -123,6 +131,7 @@ struct Pool {
   Eject eject;
   Retry retry;
   Timeouts timeout;
+  std::optional<Affinity> affinity;
   uint32_t panic_percent = 0;     // below this usable share the pool serves from all; 0: only when none is usable
   std::vector<Backend> backends;  // in the order of the file
   Location at;
@@ -261,6 +270,8 @@ struct Config {
   Http http;
   Log log;
   Admin admin;
+  std::string secret_file;               // empty: none
+  std::vector<std::string> secret_keys;  // what stands in it; the first signs, each verifies
   uint32_t max_series = 50000;
   std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)
   milliseconds drain_delay = 0ms, drain_timeout = 30s;

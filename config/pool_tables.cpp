@@ -325,11 +325,13 @@ TypeOf<std::vector<Pool>> pools_type() {
       key("backends", &Pool::backends, backends,
           "Name → backend. The name is what hashes, cookies and metrics know it by.")
           .required("backends: { a: \"http://10.0.0.1:8080\" }"),
+      key("affinity", &Pool::affinity, affinity_section(),
+          "Sessions stay with a backend, by a cookie; needs `secret`."),
       only<Pool>("protocol", "h1", {"h2", "h2c"}, "What is spoken to the backends."),
       only<Pool>("mode", "http", {"tcp"}, "What the pool carries."),
   };
-  for (const char* name : {"affinity", "split", "partition", "shards", "discover", "tls", "proxy_protocol", "zones",
-                           "cache", "database", "slots"})
+  for (const char* name :
+       {"split", "partition", "shards", "discover", "tls", "proxy_protocol", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));
   const TypeOf<Pool> pool = Section<Pool>("pool",
                                           "Backends that do the same, and how they are used. What `defaults` say "

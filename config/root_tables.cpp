@@ -291,6 +291,7 @@ Section<Config> make_root() {
       key("http", &Config::http, http_section(), "How strictly HTTP is taken."),
       key("log", &Config::log, log_section(), "The access log."),
       key("admin", &Config::admin, admin_section(), "The operator's listener."),
+      secret_key(),
       group<Config>("metrics", metrics, "Bounds of the metrics."),
       key("error_pages", &Config::error_pages, std::make_shared<ErrorPages>(),
           "Pages of one's own for Weir's errors; JSON is made from their status."),
@@ -299,8 +300,7 @@ Section<Config> make_root() {
       key("drain_timeout", &Config::drain_timeout, duration(0ms, 24h),
           "… and how long requests and tunnels may go on then."),
   };
-  for (const char* name : {"secret", "cache", "jobs", "tracing", "http2", "zone", "tls"})
-    keys.push_back(later<Config>(name));
+  for (const char* name : {"cache", "jobs", "tracing", "http2", "zone", "tls"}) keys.push_back(later<Config>(name));
   return {"configuration", "", std::move(keys)};
 }
 

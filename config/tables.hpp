@@ -11,6 +11,12 @@ TypeOf<std::vector<Pool>> pools_type();
 TypeOf<Pool> defaults_section();
 TypeOf<std::vector<Route>> routes_type();
 
+/// `affinity` of a pool, and `secret`, the keys that its cookies are signed with.
+TypeOf<Affinity> affinity_section();
+Key<Config> secret_key();
+/// Every pool with affinity has keys to sign with.
+void check_secret(Reader& in, const Node& root, const Config& config);
+
 /// The names that `balance` knows. The registry in lb/balance has the same ones; a test compares the two.
 const std::vector<std::string>& balance_names();
 

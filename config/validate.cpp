@@ -7,6 +7,7 @@
 
 #include "config/addresses.hpp"
 #include "config/suggest.hpp"
+#include "config/tables.hpp"
 
 namespace weir::config {
 
@@ -144,6 +145,7 @@ void validate(Reader& in, const Node& root, const Config& config) {
   check_uses(in, in.auth_pool_uses, names_in(root, "pools", config.pools), "auth.forward.pool", "pool");
   check_uses(in, in.listener_uses, names_in(root, "listeners", config.listeners), "match.listener", "listener");
   check_binds(in);
+  check_secret(in, root, config);
   check_timeouts(in, config);
   check_loops(in, root, config);
   // With errors about, what seems unused may be used by something that was refused.

@@ -112,8 +112,9 @@ bool Monitor::Impl::obey(BackendState& state, BackendOrder order, const std::str
     const std::lock_guard lock(state.reason_mutex);
     state.ordered_by = order == BackendOrder::serve ? std::string() : by;
   }
-  state.order.store(order);
   const TimePoint now = monotonic_now();
+  state.ordered_at_ns.store(now.time_since_epoch().count());  // before the order: who sees that sees its time
+  state.order.store(order);
   if (order == BackendOrder::serve) found->second->health.on_enabled(now);
   publish(*found->second, now);
   flush();  // at once: who gave the order may rely on it

@@ -71,6 +71,8 @@ void print_pool(const json::value& told, bool colours) {
   if (!told.at("key_from").is_null())
     fmt::print("key: {} = {}\n", text(told, "key_from"),
                told.at("key").is_null() ? "(none in this request)" : "\"" + text(told, "key") + "\"");
+  if (const auto* affinity = told.as_object().if_contains("affinity"); affinity && !affinity->is_null())
+    fmt::print("affinity: {}\n", text(told, "affinity"));
   Table table({{""}, {"BACKEND"}, {"ADDRESS"}, {"STATUS"}, {"WEIGHT", true}, {"IN FLIGHT", true}, {"REASON"}});
   for (const auto& backend : told.at("backends").as_array()) {
     const bool candidate = backend.at("candidate").as_bool(), chosen = backend.at("name") == told.at("chosen");

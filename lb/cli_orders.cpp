@@ -22,6 +22,13 @@ constexpr auto kTell = std::chrono::seconds(1);
 
 uint64_t inflight_of(const json::value& backend) { return backend.at("inflight").to_number<uint64_t>(); }
 
+/// Empty: no sessions are sent to it any more.
+std::string sessions_until(const json::value& backend) {
+  const auto* until = backend.as_object().if_contains("sessions_until");
+  return until && until->is_string() ? admin::printable({until->as_string().data(), until->as_string().size()})
+                                     : std::string();
+}
+
 std::string seconds_since(Clock::time_point then) {
   return fmt::format("{:.1f} s", std::chrono::duration<double>(Clock::now() - then).count());
 }
@@ -63,7 +70,8 @@ int wait_until_drained(admin::Client& client, const std::string& name, const std
       throw admin::ClientError(fmt::format("{} is no longer draining but {}: somebody else gave another order", name,
                                            std::string(backend.at("status").as_string())));
     }
-    nothing = inflight == 0 ? nothing + 1 : 0;
+    const std::string sessions = sessions_until(backend);
+    nothing = inflight == 0 && sessions.empty() ? nothing + 1 : 0;
     if (nothing == 2) {
       progress.end();
       fmt::print("{}: drained, nothing in flight after {}\n", name, seconds_since(began));
@@ -71,6 +79,9 @@ int wait_until_drained(admin::Client& client, const std::string& name, const std
     }
     if (Clock::now() - began >= timeout) {
       progress.end();
+      if (!sessions.empty())
+        fmt::print(stderr, "weir: {} still gets the requests of its sessions, until {} (affinity.drain)\n", name,
+                   sessions);
       fmt::print(stderr, "weir: {} still has {} in flight after {}; it stays drained until \"weir enable {}\"\n", name,
                  inflight, seconds_since(began), name);
       return 1;

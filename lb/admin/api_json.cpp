@@ -8,6 +8,7 @@
 #include "lb/admin/latency.hpp"
 #include "lb/admin/process_facts.hpp"
 #include "lb/base/log_time.hpp"
+#include "lb/proxy/affinity.hpp"
 
 namespace weir::admin {
 namespace {
@@ -44,7 +45,32 @@ json::object responses_object(const std::vector<BackendCells>& cells) {
   return object;
 }
 
-json::object backend_object(const config::Backend& config, const BackendState& state) {
+/// Until when a backend that drains still gets the requests of its sessions; null: it doesn't.
+json::value sessions_until(const config::Pool& pool, const BackendState& state) {
+  if (!pool.affinity || state.order.load() != BackendOrder::drain) return nullptr;
+  const Duration left = proxy::drain_deadline(*pool.affinity, state) - monotonic_now();
+  return left > Duration::zero() ? time_or_null(wall_now_ns() + left.count()) : nullptr;
+}
+
+json::value affinity_object(const PoolEntry& pool) {
+  const auto& affinity = pool.config->affinity;
+  if (!affinity) return nullptr;
+  json::object results;
+  for (size_t i = 0; i < kAffinityResults; ++i) {
+    uint64_t total = 0;
+    for (const auto& worker : pool.state->cells) total += worker.affinity[i].get();
+    results[to_string(static_cast<AffinityResult>(i))] = total;
+  }
+  json::object object;
+  object["cookie"] = affinity->cookie;
+  object["ttl_ms"] = affinity->ttl.count();
+  object["drain_ms"] = affinity->drain.count();
+  object["requests"] = std::move(results);
+  return object;
+}
+
+json::object backend_object(const config::Pool& pool, size_t index, const BackendState& state) {
+  const config::Backend& config = pool.backends[index];
   Latency latency;
   latency.add(state.cells);
   std::string reason;
@@ -61,6 +87,7 @@ json::object backend_object(const config::Backend& config, const BackendState& s
   object["health"] = to_string(state.health.load());
   object["reason"] = reason;
   object["since"] = since;
+  object["sessions_until"] = sessions_until(pool, state);
   object["weight"] = config.weight;
   object["effective_weight"] = config.weight * (state.weight_permille.load() / 1000.0);
   object["backup"] = config.backup;
@@ -83,10 +110,11 @@ json::object pool_object(const PoolEntry& pool) {
   json::array backends;
   backends.reserve(pool.backends.size());
   for (size_t i = 0; i < pool.backends.size(); ++i)
-    backends.push_back(backend_object(pool.config->backends[i], *pool.backends[i]));
+    backends.push_back(backend_object(*pool.config, i, *pool.backends[i]));
   json::object object;
   object["name"] = pool.state->name;
   object["algorithm"] = pool.config->balance.algorithm;
+  object["affinity"] = affinity_object(pool);
   object["limits"] = {{"inflight", limits.inflight},
                       {"per_backend", limits.per_backend},
                       {"queue", limits.queue},
@@ -203,7 +231,7 @@ std::string pools_json(const Inventory& inventory, const ProcessState& process) 
 }
 
 std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed) {
-  json::object object = backend_object(pool.config->backends[index], *pool.backends[index]);
+  json::object object = backend_object(*pool.config, index, *pool.backends[index]);
   object["pool"] = pool.state->name;
   object["usable"] = usable(pool);
   if (changed) object["changed"] = *changed;

@@ -64,6 +64,7 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["algorithm"] = text_or_null(told.algorithm);
   object["key_from"] = text_or_null(told.key_from);
   object["key"] = told.key_from.empty() || told.key_missing ? json::value(nullptr) : json::value(valid_utf8(told.key));
+  object["affinity"] = text_or_null(told.affinity);
   object["panic"] = told.panic;
   object["spilled"] = told.spilled;
   json::array backends;

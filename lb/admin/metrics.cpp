@@ -318,6 +318,14 @@ void collect_pools(const Inventory& inventory, std::vector<MetricFamily>& famili
   }
   backends.move_to(families);
   latency.move_to(families);
+  FamilyWriter affinity("weir_affinity_requests_total",
+                        "Requests that a backend of a pool with affinity has answered, by what became of the session.",
+                        MetricType::Counter);
+  for (const auto& pool : inventory.pools)
+    for (size_t i = 0; i < kAffinityResults && pool.config->affinity; ++i)
+      affinity.add({{"pool", pool.state->name}, {"result", to_string(static_cast<AffinityResult>(i))}},
+                   sum(pool.state->cells, &PoolCells::affinity, i));
+  affinity.move_to(families);
 }
 
 size_t backend_count(const Inventory& inventory) {

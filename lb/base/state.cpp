@@ -14,6 +14,16 @@ std::string_view to_string(BackendStatus status) {
   return "invalid";
 }
 
+std::string_view to_string(AffinityResult result) {
+  switch (result) {
+    case AffinityResult::hit: return "hit";
+    case AffinityResult::created: return "new";
+    case AffinityResult::broken: return "broken";
+    case AffinityResult::forged: return "forged";
+  }
+  return "invalid";
+}
+
 std::string_view to_string(AdminRefusal reason) {
   switch (reason) {
     case AdminRefusal::host: return "host";

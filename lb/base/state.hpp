@@ -60,6 +60,7 @@ struct BackendState {
   std::atomic<BackendStatus> status{BackendStatus::unknown};  // what counts: the operator's order, else health
   std::atomic<BackendStatus> health{BackendStatus::unknown};  // what checks and ejection say; never draining, disabled
   std::atomic<BackendOrder> order{BackendOrder::serve};
+  std::atomic<int64_t> ordered_at_ns{0};        // monotonic; when it got the order to drain or to be disabled
   std::atomic<uint32_t> weight_permille{1000};  // slow start
   std::atomic<uint64_t> ejections{0}, checks_ok{0}, checks_failed{0}, transitions{0};
   std::vector<BackendCells> cells;  // by worker
@@ -70,10 +71,21 @@ struct BackendState {
   int64_t since_wall_ns = 0;
 };
 
+/// What became of the session of a request that a backend has answered (techniques §1).
+enum class AffinityResult : uint8_t {
+  hit,      // its own backend has answered
+  created,  // no cookie, or an expired one
+  broken,   // another backend, or its own is gone
+  forged,   // a cookie that no known key has signed
+};
+inline constexpr size_t kAffinityResults = 4;
+std::string_view to_string(AffinityResult result);
+
 struct alignas(64) PoolCells {
   Counter requests, queued, retries, retry_budget_exhausted;
   Counter spilled;  // consistent_hash: bounded load moved the request
   Counter panics;   // picks made with no usable backend
+  Counter affinity[kAffinityResults];
   Histogram latency;
 };
 

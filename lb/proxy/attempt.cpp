@@ -49,7 +49,7 @@ bool Exchange::choose_backend() {
 }
 
 bool Exchange::take_backend() {
-  if (!proxy::take_backend(worker_, *pool_, key_hash(*pool_), tried_, backend_index_)) return false;
+  if (!take_home() && !proxy::take_backend(worker_, *pool_, key_hash(*pool_), tried_, backend_index_)) return false;
   backend_held_ = true;
   set_ = pool_->upstreams[backend_index_];
   return true;
@@ -94,6 +94,7 @@ void Exchange::send_request() {
   context.pool = pool_->pool->config.get();
   context.backend = &context.pool->backends[backend_index_];
   context.upgrade = upgrade_ = wants_upgrade();
+  if (hide_cookie_) context.hidden_cookie = context.pool->affinity->cookie;
   write_request_head(writer, head, context);
   if (writer.overflow()) return fail(Cause::header_too_large, "the request head grew beyond the send buffer");
   forward_request_start(writer.view());

@@ -20,20 +20,25 @@ bool take_backend(Worker& worker, WorkerPool& pool, uint64_t key_hash, Tried& tr
     const uint32_t picked = pool.picker->pick(context);
     if (picked == balance::kNone) return false;
     const balance::Candidate& candidate = candidates[picked];
-    auto& inflight = pool.pool->backends[candidate.backend]->inflight.value;
-    uint32_t now = inflight.load(std::memory_order_relaxed);
-    if (!candidate.limit)
-      inflight.fetch_add(1, std::memory_order_relaxed);
-    else
-      while (now < candidate.limit && !inflight.compare_exchange_weak(now, now + 1)) {
-      }
-    if (candidate.limit && now >= candidate.limit)
+    if (!hold_place(pool, candidate.backend, candidate.limit, tried))
       continue;  // another worker was faster: it is full now, the picker passes it over
     if (context.spilled) pool.cells->spilled.add();
     backend = candidate.backend;
-    tried.backends[tried.count++] = backend;
     return true;
   }
+}
+
+bool hold_place(const WorkerPool& pool, uint32_t backend, uint32_t limit, Tried& tried) {
+  auto& inflight = pool.pool->backends[backend]->inflight.value;
+  uint32_t now = inflight.load(std::memory_order_relaxed);
+  if (!limit)
+    inflight.fetch_add(1, std::memory_order_relaxed);
+  else
+    while (now < limit && !inflight.compare_exchange_weak(now, now + 1)) {
+    }
+  if (limit && now >= limit) return false;
+  tried.backends[tried.count++] = backend;
+  return true;
 }
 
 bool others_full(const WorkerPool& pool, const Tried& tried) {

@@ -24,6 +24,8 @@ struct Tried {
 /// Picks a backend that was not tried, takes a place at it and adds it to `tried`. The pool's table must be fresh
 /// (Worker::refresh). `key_hash`: for consistent_hash. False: none is there, or all are full.
 bool take_backend(Worker& worker, WorkerPool& pool, uint64_t key_hash, Tried& tried, uint32_t& backend);
+/// Takes a place at this very backend, and adds it to `tried`. False: it has `limit` requests already (0: no limit).
+bool hold_place(const WorkerPool& pool, uint32_t backend, uint32_t limit, Tried& tried);
 /// Is there another backend, which is only too busy now?
 bool others_full(const WorkerPool& pool, const Tried& tried);
 bool another_is_free(const WorkerPool& pool, const Tried& tried);

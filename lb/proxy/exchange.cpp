@@ -49,6 +49,8 @@ void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
   status_ = upstream_status_ = 0;
   cause_ = last_cause_ = Cause::none;
   max_forwards_ = kNoMaxForwards;
+  home_ = route::Affinity::kNobody;
+  hide_cookie_ = home_full_ = false;
   upstream_keep_alive_ = 0;
   phase_ = Phase::deciding;
   keep_alive_ = true;

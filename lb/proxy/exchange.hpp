@@ -16,6 +16,7 @@
 #include "lb/proxy/backend_use.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/worker.hpp"
+#include "lb/route/affinity.hpp"
 #include "lb/route/retry.hpp"
 
 namespace weir::proxy {
@@ -151,6 +152,11 @@ class Exchange final : public Timer, public UpstreamUser {
   void requesting_timed_out(TimePoint now);
   void request_timed_out();
 
+  // affinity.cpp
+  void look_for_home();
+  bool take_home();
+  void give_affinity(ResponseContext& context, char* room);
+
   // forward.cpp
   void forward_request_start(std::string_view request_head);
   void keep_body(std::string_view data);
@@ -212,8 +218,11 @@ class Exchange final : public Timer, public UpstreamUser {
   uint64_t serial_ = 0;
   std::string_view first_body_;  // came with the head; in the receive scratch
   uint64_t bytes_sent_ = 0, body_received_ = 0, upstream_us_ = 0;
-  Tried tried_;                             // backends, in this request
-  uint32_t backend_index_ = 0;              // of the current attempt, in the pool
+  Tried tried_;                               // backends, in this request
+  uint32_t backend_index_ = 0;                // of the current attempt, in the pool
+  uint32_t home_ = route::Affinity::kNobody;  // the backend that the cookie names
+  route::Affinity::Verdict home_verdict_ = route::Affinity::Verdict::absent;
+  bool home_renew_ = false, home_full_ = false, hide_cookie_ = false;
   uint32_t max_forwards_ = kNoMaxForwards;  // to be sent on
   uint32_t upstream_keep_alive_ = 0;        // seconds the backend announced, 0: none
   uint8_t attempts_ = 0;

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "config/tables.hpp"
 #include "lb/base/hash.hpp"
+#include "lb/proxy/affinity.hpp"
 #include "lb/proxy/request_facts.hpp"
 
 namespace weir::proxy {
@@ -117,10 +119,45 @@ std::string reason(const Pool& pool, const Explanation& so_far, uint32_t load, s
   return "at random, by weight: this is one of several";
 }
 
-void choose(const Pool& pool, uint64_t key_hash, Rng& rng, Explanation& out) {
+/// What the cookie says, and with that the backend, if it may have the request.
+std::optional<uint32_t> choose_home(const Pool& pool, const http1::RequestHead& head, const PublishedTable& published,
+                                    Explanation& out) {
+  using Verdict = route::Affinity::Verdict;
+  const Home home = find_home(pool, head, wall_now_ns() / 1'000'000'000);
+  const std::string& name = pool.config->affinity->cookie;
+  const auto say = [&](std::string_view what) { out.affinity = fmt::format("cookie {}: {}", name, what); };
+  switch (home.found.verdict) {
+    case Verdict::absent: say("none in this request; the answer sets it"); return {};
+    case Verdict::expired: say("expired, which counts as none"); return {};
+    case Verdict::forged: say("signed with none of the keys of `secret`, which counts as none"); return {};
+    case Verdict::gone: say("names a backend that the pool no longer has; the answer sets another"); return {};
+    case Verdict::valid: break;
+  }
+  const std::string& backend = pool.backends[home.found.backend]->name;
+  const uint32_t limit = pool.config->limits.per_backend;
+  if (!serves_its_sessions(pool, *published.takes_requests, home.found.backend, monotonic_now())) {
+    say(fmt::format("names {}, which takes no requests now; the answer sets another", backend));
+    return {};
+  }
+  if (limit && pool.backends[home.found.backend]->inflight.value.load() >= limit) {
+    say(fmt::format("names {}, which is full: limits.per_backend; another serves this request", backend));
+    return {};
+  }
+  say(fmt::format("names {}", backend));
+  return home.found.backend;
+}
+
+void choose(const Pool& pool, const http1::RequestHead& head, uint64_t key_hash, Rng& rng, Explanation& out) {
   const PublishedTable published = pool.published();
   out.panic = published.panic;
   describe_backends(pool, *published.table, out);
+  if (pool.affinity)
+    if (const auto home = choose_home(pool, head, published, out)) {
+      out.outcome = Outcome::forwarded;
+      out.chosen = pool.backends[*home]->name;
+      out.why = "the session's cookie names it";
+      return;
+    }
   const auto picker = pool.algorithm->make_picker();
   picker->adopt(published.table, rng);
   balance::PickContext context{key_hash, {}, monotonic_now(), rng};
@@ -211,7 +248,7 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
     out.key_missing = out.key.empty();
     key_hash = out.key_missing ? rng() : stable_hash(out.key);
   }
-  choose(pool, key_hash, rng, out);
+  choose(pool, *head, key_hash, rng, out);
   return out;
 }
 

@@ -51,6 +51,7 @@ struct Explanation {
   std::string pool, algorithm;
   std::string key_from, key;  // "header x-user"; empty: the pool has none
   bool key_missing = false;   // a random one stands for it
+  std::string affinity;       // what the cookie says, in words; empty: the pool has no affinity
   bool panic = false, spilled = false;
   std::vector<Backend> backends;
   std::string chosen, why;

@@ -254,6 +254,8 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   context.keep_alive = keep_alive_;
   context.downstream_minor = head.minor;
   context.chunked = chunk_response_;
+  std::array<char, route::Affinity::kMostBytes> cookie;
+  if (pool_->pool->affinity) give_affinity(context, cookie.data());
   write_response_head(writer, response, context);
   if (writer.overflow()) return fail(Cause::upstream_header_too_large);
   phase_ = Phase::responding;

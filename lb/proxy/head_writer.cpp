@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "lb/net/cookies.hpp"
+
 namespace weir::proxy {
 
 namespace {
@@ -146,6 +148,25 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");
 }
 
+/// The Cookie lines without the pairs of one name; the others keep their bytes. A line of which nothing is left is left
+/// out.
+void write_cookies(HeadWriter& out, const http1::RequestHead& head, std::string_view hidden) {
+  for (const auto& field : head.all()) {
+    if (field.id != FieldId::cookie || field.drop) continue;
+    bool begun = false;
+    http1::for_each_cookie(head.value(field), [&](std::string_view piece) {
+      std::string_view value;
+      if (http1::is_cookie(piece, hidden, value) || (!begun && http1::trim(piece).empty())) return true;
+      if (begun)
+        out.add_all(";", piece);
+      else
+        out.add_all("Cookie: ", http1::trim(piece));
+      return begun = true;
+    });
+    if (begun) out.add("\r\n");
+  }
+}
+
 void write_framing(HeadWriter& out, const http1::Head& head, Framing framing) {
   if (framing == Framing::chunked) {
     out.add("Transfer-Encoding: chunked\r\n");
@@ -179,6 +200,10 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
   if (!context.trusted || context.forwarded) skip |= bit(FieldId::forwarded);
   if (head.minor == 0) skip |= bit(FieldId::expect);  // RFC 9110 §10.1.1: means nothing in HTTP/1.0
   const auto* rules = context.route->request_headers.empty() ? nullptr : &context.route->request_headers;
+  if (!context.hidden_cookie.empty()) {
+    skip |= bit(FieldId::cookie);
+    if (!overruled(rules, "Cookie")) write_cookies(out, head, context.hidden_cookie);
+  }
   copy_fields(out, head, skip, rules);
   write_client_fields(out, head, context, rules);
   write_framing(out, head, context.framing);
@@ -224,6 +249,8 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
       context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
   copy_fields(out, head, 0, rules);
   if (!head.has(FieldId::date) && !overruled(rules, "Date")) out.field("Date", context.date);
+  if (!context.cookie_name.empty() && !overruled(rules, "Set-Cookie"))
+    out.add_all("Set-Cookie: ", context.cookie_name, "=", context.cookie_value, "; Path=/; HttpOnly; SameSite=Lax\r\n");
   if (context.upgrade) {
     out.add("Connection: Upgrade\r\n");
     for (const auto& field : head.all())

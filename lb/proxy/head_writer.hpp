@@ -59,6 +59,7 @@ struct RequestContext {
   bool upgrade = false;
   http1::Framing framing = http1::Framing::none;
   uint32_t max_forwards = ~uint32_t{0};  // received Max-Forwards, to be sent one less
+  std::string_view hidden_cookie = {};   // pairs of this name are not passed on; empty: all are
 };
 void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context);
 
@@ -71,8 +72,9 @@ struct ResponseContext {
   std::string_view date;  // added when the backend sent none (RFC 9110 §6.6.1)
   bool keep_alive = true;
   uint8_t downstream_minor = 1;
-  bool chunked = false;  // the body follows in chunks
-  bool upgrade = false;  // 101
+  bool chunked = false;                                  // the body follows in chunks
+  bool upgrade = false;                                  // 101
+  std::string_view cookie_name = {}, cookie_value = {};  // to be set; empty: none
 };
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context);
 /// A 1xx other than 101, as it came less its hop-by-hop fields.

@@ -51,6 +51,7 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
 void Exchange::serve() {
   if (answered_by_route()) return;
   if (refused_by_overload()) return;
+  if (route_->pool->affinity) look_for_home();
   if (!admit()) return;
   begin_attempt();
 }

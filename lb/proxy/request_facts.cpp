@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lb/net/cookies.hpp"
+
 namespace weir::proxy {
 
 using http1::FieldId;
@@ -28,18 +30,12 @@ std::string_view query_parameter(std::string_view query, std::string_view name) 
 }
 
 std::string_view cookie(const http1::RequestHead& head, std::string_view name) {
-  for (const auto& field : head.all()) {
-    if (field.id != FieldId::cookie) continue;
-    std::string_view rest = head.value(field);
-    while (!rest.empty()) {
-      const size_t end = std::min(rest.find(';'), rest.size());
-      const std::string_view pair = http1::trim(rest.substr(0, end));
-      if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
-        return pair.substr(name.size() + 1);
-      rest.remove_prefix(std::min(end + 1, rest.size()));
-    }
-  }
-  return {};
+  std::string_view value;
+  for (const auto& field : head.all())
+    if (field.id == FieldId::cookie && value.empty())
+      http1::for_each_cookie(head.value(field),
+                             [&](std::string_view piece) { return !http1::is_cookie(piece, name, value); });
+  return value;
 }
 
 /// The segment of `path` that stands where the template has `{}`.

@@ -32,7 +32,22 @@ std::chrono::milliseconds user_timeout(const Pool& pool, const std::vector<Route
 void take_order(const BackendState& from, BackendState& to) {
   const std::scoped_lock lock(from.reason_mutex, to.reason_mutex);
   to.ordered_by = from.ordered_by;
+  to.ordered_at_ns.store(from.ordered_at_ns.load());
   to.order.store(from.order.load());
+}
+
+std::unique_ptr<const route::Affinity> make_affinity(const config::Pool& pool, const std::vector<std::string>& keys) {
+  if (!pool.affinity || keys.empty()) return nullptr;
+  std::vector<std::string> names;
+  for (const auto& backend : pool.backends) names.push_back(backend.name);
+  return std::make_unique<route::Affinity>(pool.name, keys, names,
+                                           std::chrono::ceil<std::chrono::seconds>(pool.affinity->ttl));
+}
+
+std::vector<bool> candidates_among(size_t backends, const std::vector<balance::Candidate>& candidates) {
+  std::vector<bool> among(backends);
+  for (const auto& candidate : candidates) among[candidate.backend] = true;
+  return among;
 }
 
 }  // namespace
@@ -56,10 +71,12 @@ void Pool::publish() {
     candidate.limit = config->limits.per_backend;
     candidates.push_back(candidate);
   }
+  auto takes =
+      affinity ? std::make_shared<const std::vector<bool>>(candidates_among(backends.size(), candidates)) : nullptr;
   PublishedTable next{
       algorithm->build(std::move(candidates), {config->balance.bound_percent, config->balance.bound_floor,
                                                static_cast<uint32_t>(backends.size())}),
-      usable.panic};
+      usable.panic, std::move(takes)};
   {
     const std::lock_guard lock(mutex_);
     published_ = std::move(next);
@@ -79,7 +96,7 @@ Pool* Runtime::find_pool(const std::string& name) {
   return nullptr;
 }
 
-std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from) {
+std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys) {
   auto& entry = pools_[from.name];
   if (!entry.state) {
     entry.state = std::make_shared<PoolState>(from.name, workers_);
@@ -90,6 +107,7 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from) {
   pool->state = entry.state;
   pool->admission = entry.admission;
   pool->algorithm = balance::find_algorithm(from.balance.algorithm);
+  pool->affinity = make_affinity(from, secret_keys);
   pool->observes_latency = from.balance.algorithm == "latency";
   std::map<std::string, std::shared_ptr<BackendState>> kept;
   for (const auto& backend : from.backends) {
@@ -122,7 +140,7 @@ void StateRegistry::build_guards(const config::Route& from, Route& into) {
 std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Config> config, uint64_t generation) {
   auto runtime = std::make_shared<Runtime>(config);
   runtime->generation = generation;
-  for (const auto& pool : config->pools) runtime->pools.push_back(build_pool(pool));
+  for (const auto& pool : config->pools) runtime->pools.push_back(build_pool(pool, config->secret_keys));
   const auto route_state = [this](const std::string& name, const std::string& pool) {
     auto& state = routes_[name + '\0' + pool];
     if (!state) state = std::make_shared<RouteState>(name, pool, workers_);

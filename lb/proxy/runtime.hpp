@@ -14,6 +14,7 @@
 #include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
 #include "lb/proxy/admission.hpp"
+#include "lb/route/affinity.hpp"
 #include "lb/route/rate_limit.hpp"
 #include "lb/route/router.hpp"
 
@@ -23,6 +24,7 @@ namespace weir::proxy {
 struct PublishedTable {
   std::shared_ptr<const balance::Table> table;
   bool panic = false;
+  std::shared_ptr<const std::vector<bool>> takes_requests = {};  // by backend: is it a candidate? Only with affinity
 };
 
 struct Pool {
@@ -31,7 +33,8 @@ struct Pool {
   std::shared_ptr<Admission> admission;
   std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
   const balance::Algorithm* algorithm = nullptr;
-  bool observes_latency = false;  // the algorithm looks at BackendState::latency
+  std::unique_ptr<const route::Affinity> affinity;  // null: none
+  bool observes_latency = false;                    // the algorithm looks at BackendState::latency
   /// TCP_USER_TIMEOUT of its connections: above every timeout.idle of its routes, for the kernel counts a backend that
   /// reads nothing as gone too. Zero: none.
   std::chrono::milliseconds user_timeout{};
@@ -90,8 +93,8 @@ class StateRegistry {
     std::shared_ptr<Admission> admission;
     std::map<std::string, std::shared_ptr<BackendState>> backends;  // by name; replaced when the address changes
   };
-  std::unique_ptr<Pool> build_pool(const config::Pool& from);
   void build_guards(const config::Route& from, Route& into);
+  std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys);
 
   size_t workers_;
   std::map<std::string, PoolEntry> pools_;

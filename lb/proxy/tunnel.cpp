@@ -40,6 +40,8 @@ void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest
   context.route = route_->config;
   context.date = worker_.http_date();
   context.upgrade = true;
+  std::array<char, route::Affinity::kMostBytes> cookie;
+  if (pool_->pool->affinity) give_affinity(context, cookie.data());
   write_response_head(writer, response, context);
   iovec parts[2] = {{const_cast<char*>(writer.view().data()), writer.size()},
                     {const_cast<char*>(rest.data()), rest.size()}};

@@ -185,6 +185,7 @@ void Worker::refresh(WorkerPool& pool) {
   pool.version = version;
   pool.table = published.table;
   pool.panic = published.panic;
+  pool.takes_requests = published.takes_requests;
   pool.picker->adopt(published.table, rng);
 }
 

@@ -54,8 +54,9 @@ struct WorkerPool {
   uint64_t version = 0;
   std::shared_ptr<const balance::Table> table;
   bool panic = false;
-  std::vector<UpstreamSet*> upstreams;  // parallel to pool->backends
-  Duration median_latency{};            // of response heads, an estimate; how long a failure counts as load
+  std::shared_ptr<const std::vector<bool>> takes_requests;  // of the table, if the pool has affinity
+  std::vector<UpstreamSet*> upstreams;                      // parallel to pool->backends
+  Duration median_latency{};  // of response heads, an estimate; how long a failure counts as load
 
   /// Moves the estimate by a small step towards the sample: it settles where half of the samples are above.
   void note_latency(uint64_t microseconds) {

@@ -205,7 +205,7 @@ TEST_CASE("pools as JSON", "[admin]") {
   CHECK(pool.at("backends").at(0) ==
         json::parse(
             R"({"name":"a","address":"127.0.0.1:9001","status":"down","health":"down","reason":"connect \"refused\"",
-      "since":"2026-01-31T12:00:00.123Z","weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
+      "since":"2026-01-31T12:00:00.123Z","sessions_until":null,"weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
       "requests":8,"failures":2,
       "responses":{"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":0},"latency_ms":{"p50":1.75,"p99":2.485},
       "latency_buckets":[0,0,0,100,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"ejections":1,"checks_ok":0,"checks_failed":0})"));
@@ -213,6 +213,31 @@ TEST_CASE("pools as JSON", "[admin]") {
   CHECK(b.at("status") == "unknown");
   CHECK(b.at("since").is_null());
   CHECK(b.at("latency_ms").at("p50").is_null());
+  CHECK(pool.at("affinity").is_null());
+}
+
+TEST_CASE("affinity as JSON", "[admin]") {
+  Fixture f;
+  auto config = std::make_shared<config::Pool>(*f.inventory->pools[0].config);
+  config->affinity = config::Affinity{};
+  f.inventory->pools[0].config = config;
+  f.inventory->pools[0].state->cells[1].affinity[static_cast<size_t>(AffinityResult::hit)].add(3);
+  auto& b = f.backend(0, 1);
+  b.order = BackendOrder::drain;
+  b.ordered_at_ns = monotonic_now().time_since_epoch().count();
+  const auto pool = json::parse(pools_json(*f.inventory, f.process)).at("pools").at(0);
+  CHECK(pool.at("affinity") == json::parse(R"({"cookie":"weir_affinity","ttl_ms":28800000,"drain_ms":1800000,
+      "requests":{"hit":3,"new":0,"broken":0,"forged":0}})"));
+  CHECK(pool.at("backends").at(0).at("sessions_until").is_null());
+  CHECK(pool.at("backends").at(1).at("sessions_until").is_string());
+  b.ordered_at_ns = b.ordered_at_ns - Duration(std::chrono::hours(1)).count();
+  CHECK(json::parse(pools_json(*f.inventory, f.process))
+            .at("pools")
+            .at(0)
+            .at("backends")
+            .at(1)
+            .at("sessions_until")
+            .is_null());
 }
 
 TEST_CASE("causes as JSON", "[admin]") {

@@ -281,6 +281,18 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   }
 }
 
+TEST_CASE("affinity is counted for the pools that have it", "[metrics]") {
+  Fixture f;
+  auto config = std::make_shared<config::Pool>(*f.inventory->pools[0].config);
+  config->affinity = config::Affinity{};
+  f.inventory->pools[0].config = config;
+  f.inventory->pools[0].state->cells[0].affinity[static_cast<size_t>(AffinityResult::created)].add(2);
+  const std::string text = "\n" + Exposition(f.sources()).text();
+  CHECK(value(text, R"(weir_affinity_requests_total{pool="app",result="new"})") == "2");
+  CHECK(value(text, R"(weir_affinity_requests_total{pool="app",result="hit"})") == "0");
+  CHECK(text.find(R"(weir_affinity_requests_total{pool="search")") == std::string::npos);
+}
+
 TEST_CASE("a scrape may come while workers count", "[metrics]") {
   Fixture f;
   std::atomic<bool> ended{false};

@@ -34,6 +34,18 @@ using Lines = std::vector<std::string>;
 
 }  // namespace
 
+TEST_CASE("other keys in the old file are a change that shows nothing of them") {
+  const std::string one(32, 'a'), two(32, 'b');
+  const auto with = [](const std::string& keys) {
+    World world;
+    world.files["/k"] = keys;
+    return good("secret: /k\n" + kBase, world.environment());
+  };
+  CHECK(diff(with(one), with(one)).empty());
+  CHECK(diff(with(one), with(two + "\n" + one)) == Lines{"secret: the old keys (1) → new ones (2)"});
+  CHECK(diff(good(kBase), with(one)) == Lines{"secret: unset → /k"});
+}
+
 TEST_CASE("a new token is a change that shows nothing of it") {
   const auto with = [](const std::string& token) {
     World world;

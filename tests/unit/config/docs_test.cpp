@@ -64,6 +64,7 @@ TEST_CASE("every YAML block of the manual is accepted", "[docs]") {
   World world;
   world.files["/etc/weir/token"] = "c2VjcmV0LXNlY3JldA==\n";
   world.files["/etc/weir/users"] = "ann:$2y$05$" + std::string(53, 'a') + "\n";
+  world.files["/etc/weir/secret.keys"] = "0123456789012345678901234567890123456789\n";
   size_t blocks = 0;
   for (const auto& page : pages)
     for (const auto& block : yaml_blocks(page)) {

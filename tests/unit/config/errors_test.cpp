@@ -295,7 +295,7 @@ TEST_CASE("routes") {
 }
 
 TEST_CASE("what later releases bring is refused as such") {
-  for (const char* key : {"secret: a", "cache: {}", "jobs: {}"})
+  for (const char* key : {"cache: {}", "jobs: {}"})
     check_error("@@" + std::string(key) + "\n" + kMinimal, "is not supported yet");
   check({
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", @@tls: { certificate: x } }",
@@ -310,7 +310,7 @@ TEST_CASE("what later releases bring is refused as such") {
       {"    host: keep\n", "    protocol: @@h2\n", "h2 is not supported yet; write h1"},
       {"    host: keep\n", "    protocol: @@h2c\n", "h2c is not supported yet"},
   });
-  for (const char* key : {"affinity", "split", "partition", "shards", "discover", "tls", "proxy_protocol"})
+  for (const char* key : {"split", "partition", "shards", "discover", "tls", "proxy_protocol"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
                 fmt::format("pool app: {} is not supported yet", key));
   for (const char* key : {"compress", "cache", "canary", "mirror", "async", "scatter"})

@@ -22,6 +22,8 @@ std::string full_text() { return read(source_folder() + "tests/unit/config/full.
 Config full() {
   World world;
   world.files["pages/503.html"] = "<h1>busy</h1>";
+  world.files["secret.keys"] =
+      "# keys\r\n\n0123456789012345678901234567890123456789\nabcdefghijabcdefghijabcdefghijabcdefghij";
   world.files["token"] = "c2VjcmV0LXNlY3JldA==\n";
   world.files["users"] = "ann:" + std::string("$2y$05$") + std::string(53, 'a') + "\n";
   return good(full_text(), world.environment());
@@ -173,6 +175,19 @@ TEST_CASE("the admin listener") {
   CHECK(errors("{ bind: \":9901\", token_file: /t }") == "");
   for (const char* file : {"/empty", "/short", "/lines"})
     CHECK(errors(std::string("{ token_file: ") + file + " }").find("holds no token") != std::string::npos);
+}
+
+TEST_CASE("affinity and its keys") {
+  const Config config = full();
+  CHECK(config.secret_file == "secret.keys");
+  CHECK(config.secret_keys == std::vector<std::string>{"0123456789012345678901234567890123456789",
+                                                       "abcdefghijabcdefghijabcdefghijabcdefghij"});
+  const auto& affinity = pool(config, "app").affinity;
+  REQUIRE(affinity);
+  CHECK(affinity->cookie == "sid_home");
+  CHECK(affinity->ttl == 2h);
+  CHECK(affinity->drain == 10min);
+  CHECK_FALSE(pool(config, "tenants").affinity);
 }
 
 TEST_CASE("the full file: pools") {

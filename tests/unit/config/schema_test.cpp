@@ -140,7 +140,7 @@ TEST_CASE("the JSON schema accepts good files") {
 
 TEST_CASE("the JSON schema refuses what an editor should underline") {
   for (const char* line :
-       {"workrs: 2", "workers: many", "workers: 300", "drain_delay: 5", "drain_delay: 5sec", "secret: x",
+       {"workrs: 2", "workers: many", "workers: 300", "drain_delay: 5", "drain_delay: 5sec", "secret: []",
         "limits: { memory: 1GB }", "http: { expose: yes }", "http: { underscores: maybe }",
         "pools: { \"a b\": { backends: {} } }", "pools: { a: {} }", "pools: { a: { balance: magic, backends: {} } }",
         "keys: { k: { cookie: a, header: b } }", "error_pages: { 200: x }", "trusted_proxies: 10.0.0.0/8",

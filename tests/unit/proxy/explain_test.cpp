@@ -12,21 +12,26 @@ namespace {
 const std::string kText = R"(
 keys: { user: { cookie: user } }
 trusted_proxies: [10.0.0.0/8]
+secret: /keys
 listeners: { web: { bind: "127.0.0.1:80" }, inside: { bind: "127.0.0.1:81" } }
 pools:
   app: { limits: { per_backend: 1, queue: 0 }, backends: { a: "http://127.0.0.1:1", b: { url: "http://127.0.0.1:2", weight: 0 } } }
   hash: { balance: { consistent_hash: user }, backends: { a: "http://127.0.0.1:1", b: "http://127.0.0.1:2" } }
   mine: { balance: { consistent_hash: client }, backends: { a: "http://127.0.0.1:1", b: "http://127.0.0.1:2" } }
+  shop: { affinity: {}, limits: { per_backend: 1 }, backends: { a: "http://127.0.0.1:1", b: "http://127.0.0.1:2" } }
 routes:
   - { name: inside, match: { listener: inside }, pool: app }
   - { name: go, match: { path: /go }, redirect: { status: 301, path: /gone } }
   - { name: hash, match: { path: "/h*" }, pool: hash }
   - { name: mine, match: { path: "/m*" }, pool: mine }
+  - { name: shop, match: { path: "/s*" }, pool: shop }
 )";
 
 struct World {
   World() {
-    auto loaded = config::load_text(kText);
+    config::Environment files = config::Environment::none();
+    files.read_file = [](const std::string&, size_t, bool) { return config::FileText{std::string(32, 'k'), {}}; };
+    auto loaded = config::load_text(kText, "weir.yaml", files);
     REQUIRE(loaded.config);
     runtime = registry.build(std::make_shared<const config::Config>(std::move(*loaded.config)), 1);
     for (auto& pool : runtime->pools) pool->publish();
@@ -60,14 +65,14 @@ TEST_CASE("routes before the one that matches say why they don't") {
   const auto told = world.ask("http://h.example/h?x=1");
   CHECK(told.outcome == Outcome::forwarded);
   CHECK(told.route == "hash");
-  CHECK(told.route_at == "weir.yaml:12:5");
+  CHECK(told.route_at == "weir.yaml:14:5");
   REQUIRE(told.skipped.size() == 2);
   CHECK(told.skipped[0].why == "listener web is not inside");
   CHECK(told.skipped[1].route == "go");
   CHECK(told.skipped[1].why == "path /go does not cover /h");
   const auto none = world.ask("/none");
   CHECK(none.outcome == Outcome::no_route);
-  CHECK(none.skipped.size() == 4);
+  CHECK(none.skipped.size() == 5);
   CHECK(none.cause == Cause::no_route);
 }
 
@@ -113,4 +118,46 @@ TEST_CASE("who takes part, and who doesn't") {
   told = world.ask("/", {}, "192.0.2.1", "inside");
   CHECK(told.cause == Cause::no_backend);
   CHECK(told.chosen.empty());
+}
+
+TEST_CASE("a session's own backend, and when another serves it") {
+  World world;
+  auto& shop = *world.runtime->find_pool("shop");
+  const int64_t now = wall_now_ns() / 1'000'000'000;
+  const auto cookie = [&](uint32_t backend, int64_t made) {
+    char room[route::Affinity::kMostBytes];
+    return "weir_affinity=" + std::string(room, shop.affinity->write(backend, made, room));
+  };
+  CHECK(world.ask("/s").affinity == "cookie weir_affinity: none in this request; the answer sets it");
+  CHECK(world.ask("/s", {{"Cookie", "weir_affinity=x"}}).affinity.find("signed with none") != std::string::npos);
+  CHECK(world.ask("/s", {{"Cookie", cookie(1, now - 9 * 3600)}}).affinity.find("expired") != std::string::npos);
+  const std::string home = "a=1; " + cookie(1, now);
+  for (int i = 0; i < 20; ++i) CHECK(world.ask("/s", {{"Cookie", home}}).chosen == "b");
+  CHECK(world.ask("/s", {{"Cookie", "weir_affinity=x; " + home}}).chosen == "b");
+  CHECK(world.ask("/s", {{"Cookie", home}}).why == "the session's cookie names it");
+
+  auto& b = *shop.backends[1];
+  b.inflight.value = 1;
+  auto told = world.ask("/s", {{"Cookie", home}});
+  CHECK(told.chosen == "a");
+  CHECK(told.affinity.find("which is full") != std::string::npos);
+  b.inflight.value = 0;
+
+  // Drained: its sessions alone, until the time is over.
+  b.status = BackendStatus::draining;
+  b.order = BackendOrder::drain;
+  b.ordered_at_ns = monotonic_now().time_since_epoch().count();
+  shop.publish();
+  CHECK(world.ask("/s", {{"Cookie", home}}).chosen == "b");
+  CHECK(world.ask("/s").chosen == "a");
+  b.health = BackendStatus::down;
+  CHECK(world.ask("/s", {{"Cookie", home}}).chosen == "a");
+  b.health = BackendStatus::up;
+  b.ordered_at_ns = b.ordered_at_ns - Duration(std::chrono::minutes(31)).count();
+  told = world.ask("/s", {{"Cookie", home}});
+  CHECK(told.chosen == "a");
+  CHECK(told.affinity.find("takes no requests now") != std::string::npos);
+  b.order = BackendOrder::disable;
+  b.ordered_at_ns = monotonic_now().time_since_epoch().count();
+  CHECK(world.ask("/s", {{"Cookie", home}}).chosen == "a");
 }

@@ -216,3 +216,37 @@ TEST_CASE("who was let in, and what the service said of him") {
   const std::string text = w.request("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
   CHECK(text.find("\r\nX-Remote-User: ann\r\nX-Groups: staff\r\n") != std::string::npos);
 }
+
+TEST_CASE("a hidden cookie is taken out, and the others keep their bytes") {
+  Written w;
+  w.context.hidden_cookie = "home";
+  const auto cookies = [&](const std::string& lines) {
+    const std::string out = w.request("GET / HTTP/1.1\r\nHost: h\r\n" + lines + "\r\n");
+    std::string found;
+    for (size_t at = 0; (at = out.find("\r\nCookie: ", at)) != std::string::npos; ++at)
+      found += out.substr(at + 10, out.find("\r\n", at + 2) - at - 10) + "|";
+    return found;
+  };
+  CHECK(cookies("Cookie: a=1; home=x; b=2\r\n") == "a=1; b=2|");
+  CHECK(cookies("Cookie: home=x; b=2\r\n") == "b=2|");
+  CHECK(cookies("Cookie: a=1;home=x\r\n") == "a=1|");
+  CHECK(cookies("Cookie: home=x\r\n") == "");
+  CHECK(cookies("Cookie: home=x; home=y; \r\n") == "");
+  CHECK(cookies("Cookie: a=1\r\nX: 1\r\nCookie: home=x;c=\"3\"\r\n") == "a=1|c=\"3\"|");
+  CHECK(cookies("Cookie: HOME=x; homes=y; ahome=z; home\r\n") == "HOME=x; homes=y; ahome=z; home|");
+  w.route.request_headers.remove = {"cookie"};
+  CHECK(cookies("Cookie: a=1; home=x\r\n") == "");
+}
+
+TEST_CASE("a cookie is set, unless the route says what Set-Cookie is") {
+  ResponseContext context;
+  config::Route route;
+  context.route = &route;
+  context.cookie_name = "home";
+  context.cookie_value = "v1.x";
+  const std::string bytes = "HTTP/1.1 200 OK\r\nDate: x\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n";
+  CHECK(response(bytes, context).find("Set-Cookie: a=1\r\nSet-Cookie: home=v1.x; Path=/; HttpOnly; SameSite=Lax\r\n") !=
+        std::string::npos);
+  route.response_headers.remove = {"set-cookie"};
+  CHECK(response(bytes, context).find("ookie") == std::string::npos);
+}
