@@ -17,7 +17,10 @@
 #include "config/diff.hpp"
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
+#include "lb/net/inherited.hpp"
+#include "lb/net/service_manager.hpp"
 #include "lb/net/socket.hpp"
+#include "lb/net/watchdog.hpp"
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/check.hpp"
@@ -33,6 +36,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
 constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
+constexpr auto kEndSlack = std::chrono::seconds(10);  // after drain_timeout: the last writes to the logs
 constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
 
 uint64_t random_seed() {
@@ -49,6 +53,7 @@ class Daemon {
  private:
   struct Listening {
     Endpoint configured, address;
+    bool inherited = false;
   };
   /// Opens what `config` has and is not open yet. Throws without having changed anything.
   std::vector<std::vector<NewListener>> open_listeners(const config::Config& config,
@@ -68,9 +73,12 @@ class Daemon {
   void end();
   void on_each_worker(const std::function<void(proxy::Worker&)>& work);
   void publish_ready();
+  std::string summary() const;
 
   std::string file_;
   std::shared_ptr<const config::Config> config_;
+  net::ServiceManager manager_ = net::ServiceManager::from_environment();
+  net::InheritedSockets inherited_ = net::InheritedSockets::from_environment();
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer memory_timer_{control_}, drain_timer_{control_};
@@ -85,6 +93,8 @@ class Daemon {
   std::unique_ptr<admin::Server> admin_;
   std::map<ListenerKey, Listening> listening_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
+  net::Watchdog watchdog_{control_, [this](size_t i, auto work) { workers_[i]->post(std::move(work)); },
+                          [this] { manager_.alive(); }};
   Clock::time_point drain_started_{};
   bool draining_ = false;
 };
@@ -138,10 +148,11 @@ std::vector<std::vector<NewListener>> Daemon::open_listeners(const config::Confi
         open.insert(*old);
         continue;
       }
-      auto sockets = net::open_listener(bind, workers_.size());
+      auto passed = inherited_.take(bind, workers_.size());
+      auto sockets = passed ? std::move(*passed) : net::open_listener(bind, workers_.size());
       for (size_t i = 0; i < workers_.size(); ++i)
-        added[i].push_back({listener.name, bind, sockets.address, std::move(sockets.fds[i])});
-      open[key] = {bind, sockets.address};
+        added[i].push_back({listener.name, bind, sockets.address, std::move(sockets.fds[i]), sockets.inherited});
+      open[key] = {bind, sockets.address, sockets.inherited};
     }
   return added;
 }
@@ -183,7 +194,11 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
 }
 
 void Daemon::announce(const ListenerKey& key, const Listening& listener) {
-  log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
+  if (listener.inherited)
+    log::info("listening",
+              {{"listener", key.first}, {"address", listener.address.to_string()}, {"socket", "inherited"}});
+  else
+    log::info("listening", {{"listener", key.first}, {"address", listener.address.to_string()}});
 }
 
 void Daemon::start_admin() {
@@ -201,14 +216,25 @@ void Daemon::run() {
   wait_for_signals();
   for (const auto& [key, listener] : listening_)
     announce(key, listener);  // only now: a start that fails announces none
+  inherited_.report_unused();
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
+  manager_.ready(summary());
+  watchdog_.start(workers_.size(), manager_.watchdog());
   control_.run();
   for (auto& worker : workers_) worker->join();
   log::info("ended");
+}
+
+std::string Daemon::summary() const {
+  size_t backends = 0;
+  for (const auto& pool : config_->pools) backends += pool.backends.size();
+  return fmt::format("serving; generation {}: listeners {}, pools {}, backends {}, routes {}",
+                     process_.generation.load(), config_->listeners.size(), config_->pools.size(), backends,
+                     config_->routes.size());
 }
 
 void Daemon::on_each_worker(const std::function<void(proxy::Worker&)>& work) {
@@ -229,8 +255,10 @@ const char* Daemon::refusal(const config::Config& next) const {
 }
 
 void Daemon::reload() {
+  manager_.reloading();
   const auto failed = [this](const std::string& reason) {
     process_.reloads_failed.fetch_add(1);
+    manager_.ready("the last reload failed: " + reason + "; " + summary());
     log::error("reload_failed",
                {{"reason", reason}, {"running", fmt::format("generation {}", process_.generation.load())}});
   };
@@ -250,6 +278,7 @@ void Daemon::reload() {
     process_.reloads_ok.fetch_add(1);
     log::info("reloaded", {{"generation", std::to_string(process_.generation.load())},
                            {"changes", std::to_string(changes.size())}});
+    manager_.ready(summary());
   } catch (const std::exception& error) {
     failed(error.what());
   }
@@ -307,6 +336,8 @@ void Daemon::begin_drain() {
   log::info("draining", {{"connections", std::to_string(shared_.connections.value.load())},
                          {"drain_delay", fmt::format("{}ms", config_->drain_delay.count())},
                          {"drain_timeout", fmt::format("{}ms", config_->drain_timeout.count())}});
+  manager_.stopping(fmt::format("draining; connections {} at its beginning", shared_.connections.value.load()),
+                    config_->drain_delay + config_->drain_timeout + kEndSlack);
   drain_timer_.expires_after(config_->drain_delay);
   drain_timer_.async_wait([this](boost::system::error_code error) {
     if (!error) close_listeners();
@@ -340,8 +371,9 @@ void Daemon::end() {
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
   for (const auto& [key, listener] : listening_)
-    if (listener.configured.is_unix() && !listener.configured.to_string().starts_with("unix:@"))
+    if (listener.configured.is_unix() && !listener.inherited && !listener.configured.to_string().starts_with("unix:@"))
       ::unlink(reinterpret_cast<const sockaddr_un*>(listener.configured.address())->sun_path);
+  watchdog_.stop();
   memory_timer_.cancel();
   drain_timer_.cancel();
   signals_.cancel();

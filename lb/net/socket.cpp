@@ -67,7 +67,7 @@ ListenerSockets open_unix(const Endpoint& where, size_t workers) {
   UniqueFd fd = new_socket(where);
   if (::bind(fd.get(), where.address(), where.length) != 0) fail(where, errno);
   if (::listen(fd.get(), kBacklog) != 0) fail(where, errno);
-  ListenerSockets sockets{where, {}};
+  ListenerSockets sockets{where, {}, false};
   for (size_t i = 1; i < workers; ++i) {
     UniqueFd copy(::dup(fd.get()));
     if (!copy) fail(where, errno);
@@ -83,7 +83,7 @@ ListenerSockets open_listener(const Endpoint& where, size_t workers) {
   if (where.is_unix()) return open_unix(where, workers);
   if (where.family() == AF_INET6 && where.host() == "::" && !has_ipv6())  // ":80" means every address that there is
     return open_listener(*Endpoint::parse("0.0.0.0:" + std::to_string(where.port())), workers);
-  ListenerSockets sockets{where, {}};
+  ListenerSockets sockets{where, {}, false};
   if (where.port() != 0) listen_tcp(where, false);  // closed at once: only to see that nobody has the port
   for (size_t i = 0; i < workers; ++i) {
     sockets.fds.push_back(listen_tcp(sockets.address, true));

@@ -13,12 +13,13 @@ namespace weir::proxy {
 
 class Acceptor final : public net::Pollable, public Timer {
  public:
-  Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd);
+  Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, Endpoint configured, UniqueFd fd, bool inherited);
   ~Acceptor();
 
   const std::string& name() const { return info_->name; }
   const Endpoint& configured() const { return configured_; }
-  /// New connections are refused from now on; those under way are still accepted for a short while.
+  /// New connections are refused from now on; those under way are still accepted for a short while. An inherited
+  /// socket is left as it is: its owner keeps it open, and what waits in it is for the next who accepts.
   void begin_closing(TimePoint now);
   bool may_close(TimePoint now) const { return now >= close_at_; }
   /// Accepts what is in the queue.
@@ -36,6 +37,8 @@ class Acceptor final : public net::Pollable, public Timer {
   UniqueFd fd_, reserve_;
   TimePoint close_at_ = TimePoint::max();
   bool paused_ = false;
+  const bool inherited_;
+  bool closing_ = false;
 };
 
 }  // namespace weir::proxy

@@ -116,8 +116,8 @@ void Worker::update_listeners(std::vector<NewListener> added,
   for (auto& listener : added) {
     auto info = listeners_[key_of(listener.name, listener.configured)];
     info->port = listener.address.port();
-    acceptors_.push_back(
-        std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd)));
+    acceptors_.push_back(std::make_unique<Acceptor>(*this, std::move(info), listener.configured, std::move(listener.fd),
+                                                    listener.inherited));
   }
 }
 

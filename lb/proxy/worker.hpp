@@ -74,6 +74,7 @@ struct NewListener {
   std::string name;
   Endpoint configured, address;
   UniqueFd fd;
+  bool inherited = false;  // lb/net/inherited.hpp
 };
 
 class Worker {
