@@ -11,6 +11,8 @@ namespace weir::cli {
 
 namespace {
 
+constexpr const char* kFiles = ":files\n";
+
 bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
 /// "-b, --bind ADDRESS", each name on its own.
@@ -44,14 +46,11 @@ void write_command(const CLI::App& command, std::string& out) {
   if (const auto footer = command.get_footer(); !footer.empty()) out += ".PP\n" + roff::verbatim(footer);
 }
 
-bool is_option_of(const CLI::App& command, const std::string& word, bool& with_value) {
+const CLI::Option* find_option(const CLI::App& command, const std::string& word) {
   for (const auto* option : command.get_options())
     for (const auto& name : names(*option))
-      if (name == word) {
-        with_value = takes_value(*option);
-        return true;
-      }
-  return false;
+      if (name == word) return option;
+  return nullptr;
 }
 
 void add(const std::string& word, const std::string& what, const std::string& typed, std::string& out) {
@@ -59,13 +58,15 @@ void add(const std::string& word, const std::string& what, const std::string& ty
 }
 
 void complete_in(const CLI::App& command, const std::string& before, const std::string& typed, std::string& out) {
-  bool with_value = false;
-  if (is_option_of(command, before, with_value) && with_value) return;  // a value: nothing that we could know
+  if (const auto* option = find_option(command, before); option && takes_value(*option)) {
+    if (option->get_type_name() == "FILE") out += kFiles;
+    return;  // another value: nothing that we could know
+  }
   for (const auto* option : command.get_options()) {
     if (typed.starts_with('-'))
       for (const auto& name : names(*option)) add(name, option->get_description(), typed, out);
     else if (option->get_positional() && option->get_name(true) == "FILE")
-      out += ":files\n";
+      out += kFiles;
   }
   for (const auto* inner : command.get_subcommands({})) add(inner->get_name(), inner->get_description(), typed, out);
 }

@@ -81,6 +81,7 @@ class Completions(WeirTest):
         self.assertEqual(self.complete("check", ""), [":files"])
         self.assertEqual(self.complete("demo-backend", "--de"), ["--delay"])
         self.assertEqual(self.complete("demo-backend", "--bind", ""), [])
+        self.assertEqual(self.complete("demo-backend", "--verbose", "--na"), ["--name"])
         self.assertEqual(self.complete("version", ""), [])
         self.assertEqual(self.complete("nonsense", "--zz"), [])
 
