@@ -38,6 +38,8 @@ LoadResult load_text(std::string_view text, const std::string& name = "weir.yaml
 std::string json_schema();
 /// docs/configuration.md.
 std::string reference_markdown();
+/// weir.yaml(5), the same as a manual page.
+std::string reference_man();
 
 /// The names that `balance` accepts; the registry of lb/balance must have the same.
 const std::vector<std::string>& balance_names();

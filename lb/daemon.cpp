@@ -17,7 +17,9 @@
 #include "lb/base/log.hpp"
 #include "lb/cli_check.hpp"
 #include "lb/listeners.hpp"
+#include "lb/net/service_manager.hpp"
 #include "lb/net/socket.hpp"
+#include "lb/net/watchdog.hpp"
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/check.hpp"
@@ -31,6 +33,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
 constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
+constexpr auto kEndSlack = std::chrono::seconds(10);  // after drain_timeout: the last writes to the logs
 constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
 constexpr uint64_t kFewestConnections = 64;           // with room for fewer it does not start
 
@@ -67,6 +70,7 @@ class Daemon {
   std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
   void use_access_log(std::shared_ptr<AccessLog> log);
   admin::ReloadOutcome reload(bool dry_run);
+  void tell_manager(const admin::ReloadOutcome& outcome);
   static void log_reload(const admin::ReloadOutcome& outcome);
   admin::Control control();
   void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
@@ -81,9 +85,11 @@ class Daemon {
   void on_each_worker(const std::function<void(proxy::Worker&)>& work);
   void publish_ready();
   void warn_of_descriptors() const;
+  std::string summary() const;
 
   std::string file_;
   std::shared_ptr<const config::Config> config_;
+  net::ServiceManager manager_ = net::ServiceManager::from_environment();
   boost::asio::io_context control_{1};
   boost::asio::signal_set signals_{control_};
   boost::asio::steady_timer memory_timer_{control_}, drain_timer_{control_};
@@ -101,6 +107,8 @@ class Daemon {
   std::unique_ptr<admin::Server> admin_;
   Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
+  net::Watchdog watchdog_{control_, [this](size_t i, auto work) { workers_[i]->post(std::move(work)); },
+                          [this] { manager_.alive(); }};
   Clock::time_point drain_started_{};
   bool draining_ = false;
 };
@@ -116,7 +124,7 @@ Daemon::Daemon(std::string file, config::Config config)
                }),
       shared_{process_, monitor_, {}, {}, {}, {}, &passwords_},
       registry_(process_.workers),
-      listeners_(process_.workers) {
+      listeners_(process_.workers, net::InheritedSockets::from_environment()) {
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
@@ -252,10 +260,20 @@ void Daemon::run() {
   watch_memory();
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
+  manager_.ready(summary());
+  watchdog_.start(workers_.size(), manager_.watchdog());
   control_.run();
   passwords_.stop();
   for (auto& worker : workers_) worker->join();
   log::info("ended");
+}
+
+std::string Daemon::summary() const {
+  size_t backends = 0;
+  for (const auto& pool : config_->pools) backends += pool.backends.size();
+  return fmt::format("serving; generation {}: listeners {}, pools {}, backends {}, routes {}",
+                     process_.generation.load(), config_->listeners.size(), config_->pools.size(), backends,
+                     config_->routes.size());
 }
 
 void Daemon::on_each_worker(const std::function<void(proxy::Worker&)>& work) {
@@ -290,10 +308,12 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
                            : last_reload_        ? last_reload_->changes
                                                  : std::vector<std::string>();
       last_reload_ = std::make_shared<const admin::LastReload>(admin::LastReload{wall_now_ns(), outcome, changes});
+      if (!draining_) tell_manager(outcome);
     }
     return std::move(outcome);
   };
-  if (draining_) return ended_as(Kind::refused, "weir is ending");
+  if (draining_) return ended_as(Kind::refused, "weir is ending");  // which the service manager knows
+  if (!dry_run) manager_.reloading();
   auto loaded = route::load_checked(file_);
   outcome.warnings = std::move(loaded.warnings);
   outcome.errors = std::move(loaded.errors);
@@ -317,6 +337,11 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   } catch (const std::exception& error) {
     return ended_as(Kind::failed, error.what());
   }
+}
+
+void Daemon::tell_manager(const admin::ReloadOutcome& outcome) {
+  const bool applied = outcome.kind == admin::ReloadOutcome::Kind::applied;
+  manager_.ready(applied ? summary() : "the last reload failed: " + outcome.reason + "; " + summary());
 }
 
 void Daemon::log_reload(const admin::ReloadOutcome& outcome) {
@@ -382,6 +407,8 @@ void Daemon::begin_drain() {
   log::info("draining", {{"connections", std::to_string(shared_.connections.value.load())},
                          {"drain_delay", fmt::format("{}ms", config_->drain_delay.count())},
                          {"drain_timeout", fmt::format("{}ms", config_->drain_timeout.count())}});
+  manager_.stopping(fmt::format("draining; connections {} at its beginning", shared_.connections.value.load()),
+                    config_->drain_delay + config_->drain_timeout + kEndSlack);
   drain_timer_.expires_after(config_->drain_delay);
   drain_timer_.async_wait([this](boost::system::error_code error) {
     if (!error) close_listeners();
@@ -416,6 +443,7 @@ void Daemon::end() {
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
   listeners_.remove_unix_files();
+  watchdog_.stop();
   memory_timer_.cancel();
   drain_timer_.cancel();
   signals_.cancel();

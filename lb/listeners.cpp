@@ -20,14 +20,18 @@ bool all_expired(const Listeners::Listening& listener) {
   return std::all_of(listener.sockets.begin(), listener.sockets.end(), [](const auto& fd) { return fd.expired(); });
 }
 
-void remove_file(const Endpoint& where) {
-  if (!where.is_unix()) return;
-  const auto* address = reinterpret_cast<const sockaddr_un*>(where.address());
+void remove_file(const Listeners::Listening& listener) {
+  if (!listener.configured.is_unix() || listener.inherited) return;
+  const auto* address = reinterpret_cast<const sockaddr_un*>(listener.configured.address());
   if (address->sun_path[0] != '\0') ::unlink(address->sun_path);  // else an abstract name
 }
 
 void tell(const Listeners::Listening& listener) {
-  log::info("listening", {{"listener", listener.name}, {"address", listener.address.to_string()}});
+  if (listener.inherited)
+    log::info("listening",
+              {{"listener", listener.name}, {"address", listener.address.to_string()}, {"socket", "inherited"}});
+  else
+    log::info("listening", {{"listener", listener.name}, {"address", listener.address.to_string()}});
 }
 
 }  // namespace
@@ -45,10 +49,27 @@ bool Listeners::ours(const Endpoint& where) const {
 NewListener Listeners::take_back(const Listening& closing, size_t worker, const std::string& key) const {
   auto fd = closing.sockets[worker].lock();
   if (!fd) fd = std::make_shared<UniqueFd>(std::move(net::open_listener_beside(closing.address, 1).fds.front()));
-  return {key, closing.address, std::move(fd)};
+  return {key, closing.address, std::move(fd), false};
 }
 
-Listeners::Change Listeners::prepare(const config::Config& config) const {
+/// One for each worker.
+std::vector<NewListener> Listeners::open_sockets(const Endpoint& bind, const std::string& key) {
+  std::vector<NewListener> added;
+  auto passed = inherited_.take(bind, workers_);
+  const auto closing = closing_.find(key);
+  if (!passed && closing != closing_.end() && !bind.is_unix() && !all_expired(closing->second)) {
+    for (size_t i = 0; i < workers_; ++i) added.push_back(take_back(closing->second, i, key));
+    return added;
+  }
+  auto sockets = passed       ? std::move(*passed)
+                 : ours(bind) ? net::open_listener_beside(bind, workers_)
+                              : net::open_listener(bind, workers_);
+  for (auto& fd : sockets.fds)
+    added.push_back({key, sockets.address, std::make_shared<UniqueFd>(std::move(fd)), sockets.inherited});
+  return added;
+}
+
+Listeners::Change Listeners::prepare(const config::Config& config) {
   Change change;
   change.added.resize(workers_);
   for (const auto& listener : config.listeners)
@@ -60,16 +81,8 @@ Listeners::Change Listeners::prepare(const config::Config& config) const {
         entry.name = listener.name;
         continue;
       }
-      entry = {listener.name, bind, bind, {}};
-      std::vector<NewListener> added;
-      const auto closing = closing_.find(key);
-      if (closing != closing_.end() && !bind.is_unix() && !all_expired(closing->second)) {
-        for (size_t i = 0; i < workers_; ++i) added.push_back(take_back(closing->second, i, key));
-      } else {
-        auto sockets = ours(bind) ? net::open_listener_beside(bind, workers_) : net::open_listener(bind, workers_);
-        for (auto& fd : sockets.fds) added.push_back({key, sockets.address, std::make_shared<UniqueFd>(std::move(fd))});
-      }
-      entry.address = added.front().address;
+      auto added = open_sockets(bind, key);
+      entry = {listener.name, bind, added.front().address, {}, added.front().inherited};
       for (size_t i = 0; i < workers_; ++i) {
         entry.sockets.push_back(added[i].fd);
         change.added[i].push_back(std::move(added[i]));
@@ -89,7 +102,7 @@ void Listeners::commit(Change change) {
   }
   for (const auto& key : change.removed) {
     Listening& gone = open_.at(key);
-    remove_file(gone.configured);
+    remove_file(gone);
     log::info("listener_closed", {{"listener", gone.name}, {"address", gone.address.to_string()}});
     closing_.insert_or_assign(key, std::move(gone));
   }
@@ -99,6 +112,7 @@ void Listeners::commit(Change change) {
 void Listeners::announce() {
   announced_ = true;
   for (const auto& [key, listener] : open_) tell(listener);
+  inherited_.report_unused();
 }
 
 bool Listeners::all_closed() const {
@@ -110,7 +124,7 @@ bool Listeners::all_closed() const {
 }
 
 void Listeners::remove_unix_files() const {
-  for (const auto& [key, listener] : open_) remove_file(listener.configured);
+  for (const auto& [key, listener] : open_) remove_file(listener);
 }
 
 }  // namespace weir

@@ -8,6 +8,7 @@
 #include "config/model.hpp"
 #include "lb/base/endpoint.hpp"
 #include "lb/base/unique_fd.hpp"
+#include "lb/net/inherited.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir {
@@ -19,6 +20,7 @@ class Listeners {
     std::string name;
     Endpoint configured, address;                        // address: with the real port
     std::vector<std::weak_ptr<const UniqueFd>> sockets;  // by worker
+    bool inherited = false;                              // of one that we were passed, and that others have, too
   };
   using Map = std::map<std::string, Listening>;  // by proxy::listener_key
 
@@ -28,27 +30,30 @@ class Listeners {
     std::vector<std::string> removed;                    // keys
   };
 
-  explicit Listeners(size_t workers) : workers_(workers) {}
+  Listeners(size_t workers, net::InheritedSockets inherited) : workers_(workers), inherited_(std::move(inherited)) {}
 
-  /// Opens what `config` has and is not open yet. An address that is just closing is taken back, with the same sockets.
-  /// Throws std::system_error with a sentence for people; nothing has changed then.
-  Change prepare(const config::Config& config) const;
+  /// Opens what `config` has and is not open yet. What was inherited is used first; an address that is just closing is
+  /// taken back, with the same sockets. Throws std::system_error with a sentence for people; nothing has changed then.
+  Change prepare(const config::Config& config);
   /// The change was handed to the workers. Writes the events, but for the start of the process (see announce()), and
   /// removes the files of unix sockets that are gone.
   void commit(Change change);
-  /// The events of the start: written once nothing can fail any more.
+  /// The events of the start, those of inherited sockets without a listener, too: written once nothing can fail any
+  /// more.
   void announce();
   const Map& open() const { return open_; }
   /// Have the workers closed every socket?
   bool all_closed() const;
-  /// At the end of the process.
+  /// At the end of the process. Those of inherited sockets stay.
   void remove_unix_files() const;
 
  private:
   bool ours(const Endpoint& where) const;
   proxy::NewListener take_back(const Listening& closing, size_t worker, const std::string& key) const;
+  std::vector<proxy::NewListener> open_sockets(const Endpoint& bind, const std::string& key);
 
   size_t workers_;
+  net::InheritedSockets inherited_;
   Map open_, closing_;
   bool announced_ = false;
 };

@@ -11,9 +11,11 @@
 #include <string_view>
 #include <vector>
 
+#include "config/load.hpp"
 #include "config/suggest.hpp"
 #include "lb/cli_admin.hpp"
 #include "lb/cli_check.hpp"
+#include "lb/cli_manual.hpp"
 #include "lb/daemon.hpp"
 #include "lb/demo_backend.hpp"
 #include "lb/demo_session.hpp"
@@ -43,6 +45,7 @@ struct Words {
   std::string file = kDefaultFile;
   std::string delay = "0ms", fail = "0%", topic;
   weir::demo::Options demo;
+  std::string page = "weir.1";
   weir::cli::AdminWords admin;
 };
 
@@ -110,6 +113,20 @@ Examples:
   weir demo-backend --bind 127.0.0.1:9001 --name a
   weir demo-backend --bind 127.0.0.1:9001 --bind 127.0.0.1:9002 --delay 200ms --fail 20%
   curl -X POST '127.0.0.1:9001/-/die?for=10s'    # and look at Weir's metrics)");
+}
+
+void add_manual(CLI::App& app, Words& words) {
+  auto* manual = app.add_subcommand("manual", "Print a page of the manual, for man");
+  manual->add_option("PAGE", words.page, "weir.1 (default), or weir.yaml.5, which has every key")
+      ->type_name("")
+      ->check(CLI::IsMember({"weir.1", "weir.yaml.5"}).description(""));
+  manual->footer(R"(Examples:
+  weir manual weir.yaml.5 | man -l -)");
+}
+
+int print_manual(const CLI::App& app, const std::string& page) {
+  fmt::print("{}", page == "weir.1" ? weir::cli::manual(app) : weir::config::reference_man());
+  return 0;
 }
 
 int run_demo_backend(Words& words) {
@@ -204,6 +221,7 @@ int dispatch(int argc, char** argv) {
   add_check(app, words);
   add_schema(app);
   add_demo_backend(app, words);
+  add_manual(app, words);
   app.add_subcommand("version", "Show the version")->footer("One line: weir MAJOR.MINOR.PATCH");
   auto* help = app.add_subcommand("help", "Show this help, or that of a command");
   help->add_option("COMMAND", words.topic, "the command")->type_name("");
@@ -213,6 +231,10 @@ int dispatch(int argc, char** argv) {
   if (argc == 1) {
     fmt::print(stderr, "{}", app.help());
     return 2;
+  }
+  if (argv[1] == std::string_view("complete")) {  // for the shells alone: `weir complete WORD...`
+    fmt::print("{}", weir::cli::completions(app, {argv + 2, argv + argc}));
+    return 0;
   }
   if (explain_unknown_word(app, argv[1])) return 2;
   // Once CLI11 has parsed a command, app.help() is that command's.
@@ -237,6 +259,7 @@ int dispatch(int argc, char** argv) {
   if (name == "schema") return weir::cli::schema();
   if (name == "demo-backend") return run_demo_backend(words);
   if (const auto code = weir::cli::run_admin_command(name, words.admin)) return *code;
+  if (name == "manual") return print_manual(app, words.page);
   return version();
 }
 

@@ -68,7 +68,7 @@ ListenerSockets open_unix(const Endpoint& where, size_t workers, unsigned mode) 
   if (mode) ::fchmod(fd.get(), mode);  // unix(7): bind() takes it over, so that nobody else gets in for a moment
   if (::bind(fd.get(), where.address(), where.length) != 0) fail(where, errno);
   if (::listen(fd.get(), kBacklog) != 0) fail(where, errno);
-  ListenerSockets sockets{where, {}};
+  ListenerSockets sockets{where, {}, false};
   for (size_t i = 1; i < workers; ++i) {
     UniqueFd copy(::dup(fd.get()));
     if (!copy) fail(where, errno);
@@ -94,7 +94,7 @@ ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned un
 }
 
 ListenerSockets open_listener_beside(const Endpoint& where, size_t workers) {
-  ListenerSockets sockets{without_ipv6(where), {}};
+  ListenerSockets sockets{without_ipv6(where), {}, false};
   for (size_t i = 0; i < workers; ++i) {
     sockets.fds.push_back(listen_tcp(sockets.address, true));
     if (i == 0) sockets.address = local_address(sockets.fds[0].get());

@@ -16,6 +16,7 @@ namespace weir::net {
 struct ListenerSockets {
   Endpoint address;  // with the real port
   std::vector<UniqueFd> fds;
+  bool inherited = false;  // somebody else has them, too (lb/net/inherited.hpp)
 };
 ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned unix_mode = 0);
 

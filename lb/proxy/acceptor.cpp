@@ -21,8 +21,8 @@ UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEX
 }  // namespace
 
 Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, const Endpoint& address,
-                   std::shared_ptr<const UniqueFd> fd)
-    : worker_(worker), info_(std::move(info)), fd_(std::move(fd)), reserve_(open_reserve()) {
+                   std::shared_ptr<const UniqueFd> fd, bool inherited)
+    : worker_(worker), info_(std::move(info)), fd_(std::move(fd)), reserve_(open_reserve()), inherited_(inherited) {
   // Accepted sockets inherit both: no system call for each connection.
   if (!address.is_unix())
     net::prepare_downstream(fd_->get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
@@ -32,14 +32,14 @@ Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, const End
 Acceptor::~Acceptor() { worker_.poller.remove(fd_->get()); }
 
 void Acceptor::on_events(uint32_t) {
-  if (paused_) return;
+  if (paused_ || closing_) return;
   if (worker_.shared.memory.load(std::memory_order_relaxed) == MemoryLevel::stop_accepting) return pause();
   for (int i = 0; i < kBatch && accept_one(); ++i) {
   }
 }
 
 void Acceptor::drain() {
-  while (!paused_ && accept_one()) {
+  while (!paused_ && !closing_ && accept_one()) {
   }
 }
 
@@ -95,12 +95,17 @@ void Acceptor::pause() {
 
 void Acceptor::on_timer(TimePoint) {
   paused_ = false;
-  worker_.poller.add_level(fd_->get(), *this);
+  if (!closing_) worker_.poller.add_level(fd_->get(), *this);
 }
 
 void Acceptor::begin_closing(TimePoint now) {
-  net::stop_new_connections(fd_->get());
   close_at_ = now + kClosing;
+  if (inherited_) {
+    closing_ = true;
+    worker_.poller.remove(fd_->get());
+  } else {
+    net::stop_new_connections(fd_->get());
+  }
 }
 
 }  // namespace weir::proxy

@@ -14,14 +14,15 @@ namespace weir::proxy {
 class Acceptor final : public net::Pollable, public Timer {
  public:
   Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, const Endpoint& address,
-           std::shared_ptr<const UniqueFd> fd);
+           std::shared_ptr<const UniqueFd> fd, bool inherited);
   ~Acceptor();
 
   const std::string& key() const { return info_->key; }
   bool has(const std::shared_ptr<const UniqueFd>& fd) const { return fd == fd_; }
-  /// New connections are refused from now on; those under way are still accepted for a short while.
+  /// New connections are refused from now on; those under way are still accepted for a short while. An inherited
+  /// socket is left as it is: its owner keeps it open, and what waits in it is for the next who accepts.
   void begin_closing(TimePoint now);
-  /// Undoes begin_closing(), but for the socket itself.
+  /// Undoes begin_closing(), but for the socket itself. Not for an inherited one, of which there is another duplicate.
   void stay_open() { close_at_ = TimePoint::max(); }
   bool may_close(TimePoint now) const { return now >= close_at_; }
   /// Accepts what is in the queue.
@@ -39,6 +40,8 @@ class Acceptor final : public net::Pollable, public Timer {
   UniqueFd reserve_;
   TimePoint close_at_ = TimePoint::max();
   bool paused_ = false;
+  const bool inherited_;
+  bool closing_ = false;
 };
 
 }  // namespace weir::proxy

@@ -137,11 +137,11 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
 void Worker::open_listener(NewListener added) {
   auto& info = listeners_[added.key];
   info->port = added.address.port();
-  net::accept_new_connections(added.fd->get());  // it may have been closing
+  if (!added.inherited) net::accept_new_connections(added.fd->get());  // it may have been closing
   const auto closing = std::find_if(closing_acceptors_.begin(), closing_acceptors_.end(),
                                     [&](const auto& acceptor) { return acceptor->has(added.fd); });
   if (closing == closing_acceptors_.end()) {
-    acceptors_.push_back(std::make_unique<Acceptor>(*this, info, added.address, std::move(added.fd)));
+    acceptors_.push_back(std::make_unique<Acceptor>(*this, info, added.address, std::move(added.fd), added.inherited));
     return;
   }
   (*closing)->stay_open();

@@ -83,6 +83,7 @@ struct NewListener {
   std::string key;
   Endpoint address;
   std::shared_ptr<const UniqueFd> fd;  // the control thread watches it
+  bool inherited = false;              // lb/net/inherited.hpp
 };
 
 class Worker {

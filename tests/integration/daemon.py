@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -66,12 +67,24 @@ def parse_event(line):
     return Event(match[1], match[2], fields, line)
 
 
+# Puts descriptors at 3, 4, … and becomes the daemon, as systemd does (sd_listen_fds(3)).
+PASS_SOCKETS = """import fcntl, os, sys
+high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 200) for fd in sys.argv[1].split(",")]
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i)
+    os.close(fd)
+os.environ.setdefault("LISTEN_PID", str(os.getpid()))
+os.environ["LISTEN_FDS"] = str(len(high))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 class Daemon:
     """`weir run` on a configuration (dict, or YAML text); the context of a test and, at its end, the check of its end."""
 
     live = []  # those of the current test or class, for the report of a failure
 
-    def __init__(self, configuration, *, access_log=True, ready=True, nofile=None, timeout=30.0, environment=None):
+    def __init__(self, configuration, *, access_log=True, ready=True, nofile=None, timeout=30.0, environment=None, inherit=()):
         self.directory = tempfile.mkdtemp(prefix="weir-test-")
         self.path = os.path.join(self.directory, "weir.yaml")
         self.log_path = os.path.join(self.directory, "access.log")
@@ -81,11 +94,14 @@ class Daemon:
         command = [binary(), "run", self.path]
         if nofile:
             command = ["prlimit", f"--nofile={nofile}:{nofile}"] + command
+        fds = [s.fileno() for s in inherit]
+        if fds:
+            command = [sys.executable, "-c", PASS_SOCKETS, ",".join(map(str, fds))] + command
         env = dict(os.environ, **(environment or {}))
         env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=99")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1:exitcode=99")
         env.setdefault("TSAN_OPTIONS", "exitcode=99:second_deadlock_stack=1")
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=env, pass_fds=fds)
         self.pid = self.process.pid
         self.stderr, self.stdout, self.events = [], [], []
         self.condition = threading.Condition()
