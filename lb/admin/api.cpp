@@ -11,6 +11,7 @@
 #include "lb/admin/api_json.hpp"
 #include "lb/admin/assets.hpp"
 #include "lb/base/escape.hpp"
+#include "lb/base/log.hpp"
 
 namespace weir::admin {
 namespace {
@@ -218,6 +219,7 @@ Reply Api::log_in(const Request& request) {
   const auto inventory = sources_.inventory();
   if (request.reach == Reach::local_socket || inventory->token.empty())
     return problem(409, "Over the unix socket nobody needs a session.");
+  log::info("admin_session_opened", {{"peer", std::string(request.peer)}});
   Reply reply = json_reply("{\"changes\": \"session\"}\n");
   reply.set_cookie = session_cookie(request.cookie_name, sessions_.open(inventory->token));
   return reply;

@@ -28,7 +28,7 @@ class Row {
       element.addEventListener('click', () => this.order(this, what));
       return element;
     };
-    this.buttons = { drain: button('drain'), disable: button('disable'), enable: button('enable') };
+    this.buttons = { enable: button('enable'), drain: button('drain'), disable: button('disable') };
     this.element.append(
       cell('name', '', this.title, this.where),
       cell('state', '', make('i.dot', { 'aria-hidden': 'true' }), this.state, this.since, this.reason),
