@@ -178,12 +178,11 @@ json::value reload_or_null(const LastReload* last) {
 }
 
 /// Since the start, those that have happened.
-json::object causes_object(const Inventory& inventory, const ProcessState& process) {
+json::object causes_object(const Inventory& inventory) {
   json::object causes;
   for (size_t i = 0; i < kCauseCount; ++i) {
     if (!is_error(kCauses[i].cause)) continue;
     uint64_t total = 0;
-    for (const auto& worker : process.cells) total += worker.protocol_errors[i].get();
     for (const auto& route : inventory.routes)
       for (const auto& worker : route->cells) total += worker.causes[i].get();
     if (total > 0) causes[kCauses[i].name] = total;
@@ -249,7 +248,7 @@ std::string event_json(const Inventory& inventory, const ProcessState& process, 
   object["time"] = time_or_null(wall_ns);
   object["status"] = status_object(inventory, process, facts);
   object["pools"] = pools_array(inventory);
-  object["causes"] = causes_object(inventory, process);
+  object["causes"] = causes_object(inventory);
   return json::serialize(object);
 }
 

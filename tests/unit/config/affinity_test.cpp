@@ -7,9 +7,9 @@ using namespace weir::config::test;
 namespace {
 
 const std::string kKey(40, 'k');
-const std::string kAffinity = replaced(kMinimal, "app: { ", "app: { affinity: {}, ");
+std::string with_affinity() { return replaced(kMinimal, "app: { ", "app: { affinity: {}, "); }
 
-LoadResult with_keys(const std::string& keys, const std::string& text = kAffinity) {
+LoadResult with_keys(const std::string& keys, const std::string& text = with_affinity()) {
   World world;
   world.files["/etc/weir/secret.keys"] = keys;
   return load_text("secret: secret.keys\n" + text, "/etc/weir/weir.yaml", world.environment());
@@ -48,7 +48,7 @@ TEST_CASE("the file of keys") {
 TEST_CASE("affinity without keys to sign with") {
   check_error(replaced(kMinimal, "app: { ", "app: { @@affinity: {}, "),
               "pool app: affinity: its cookies must be signed; write secret: /etc/weir/secret.keys at the top");
-  check_error("secret: @@/none\n" + kAffinity, "secret: /none can't be read");
+  check_error("secret: @@/none\n" + with_affinity(), "secret: /none can't be read");
 }
 
 TEST_CASE("what affinity refuses") {
