@@ -84,12 +84,15 @@ class Daemon:
 
     live = []  # those of the current test or class, for the report of a failure
 
-    def __init__(self, configuration, *, access_log=True, ready=True, nofile=None, timeout=30.0, environment=None, inherit=()):
+    def __init__(self, configuration, *, access_log=True, ready=True, nofile=None, timeout=30.0, environment=None, inherit=(), files=None):
         self.directory = tempfile.mkdtemp(prefix="weir-test-")
         self.path = os.path.join(self.directory, "weir.yaml")
         self.log_path = os.path.join(self.directory, "access.log")
         self.socket_path = os.path.join(self.directory, "admin.sock")
         self.access_log_on = access_log
+        for name, text in (files or {}).items():  # beside the configuration
+            with open(os.path.join(self.directory, name), "w") as file:
+                file.write(text)
         self.write(configuration)
         command = [binary(), "run", self.path]
         if nofile:
