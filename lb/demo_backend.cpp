@@ -12,6 +12,7 @@
 #include <charconv>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "lb/base/clock.hpp"
 #include "lb/base/log.hpp"
@@ -140,6 +141,19 @@ void Backend::die(std::chrono::milliseconds revive_after) {
   }
 }
 
+void Backend::forget_websocket(const void* websocket) {
+  websockets_.erase(websocket);
+  if (left_ && websockets_.empty()) std::exchange(left_, {})();
+}
+
+void Backend::leave(std::function<void()> left) {
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  if (websockets_.empty()) return left();
+  left_ = std::move(left);
+  for (const auto& [websocket, goodbye] : websockets_) goodbye();
+}
+
 asio::awaitable<void> Backend::revive(std::shared_ptr<Backend>, std::chrono::milliseconds after) {
   asio::steady_timer timer(context_, after);
   co_await timer.async_wait(asio::use_awaitable);
@@ -168,8 +182,20 @@ int run(const Options& options) {
     backends.push_back(std::make_shared<Backend>(context, options, name, *where, on_death));
     backends.back()->listen();
   }
-  signals.async_wait([&context](boost::system::error_code, int) { context.stop(); });
+  // WebSockets are told that their end is coming, as a well-kept application does; whoever does not answer is not
+  // waited for long.
+  asio::steady_timer patience(context);
+  size_t staying = backends.size();
+  signals.async_wait([&](boost::system::error_code, int) {
+    patience.expires_after(2s);
+    patience.async_wait([&context](boost::system::error_code) { context.stop(); });
+    for (const auto& backend : backends)
+      backend->leave([&context, &staying] {
+        if (--staying == 0) context.stop();
+      });
+  });
   context.run();
+  for (const auto& backend : backends) backend->stay();  // its coroutines end with the context, after our variables
   for (const auto& backend : backends)
     log::info("ended", {{"backend", backend->name}, {"requests", std::to_string(backend->requests)}});
   return 0;

@@ -382,6 +382,10 @@ asio::awaitable<void> Session::websocket(const Request& request) {
   beast::websocket::stream<Socket&> stream(socket_);
   co_await stream.async_accept(request.head, asio::use_awaitable);
   ++backend_->requests;
+  backend_->remember_websocket(
+      &stream, [&stream] { stream.async_close(beast::websocket::close_code::going_away, [](error_code) {}); });
+  const auto forget = [backend = backend_](const void* websocket) { backend->forget_websocket(websocket); };
+  const std::unique_ptr<const void, decltype(forget)> remembered(&stream, forget);
   beast::flat_buffer message;
   for (;;) {
     co_await stream.async_read(message, asio::use_awaitable);

@@ -12,7 +12,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "lb/base/endpoint.hpp"
 #include "lb/base/rng.hpp"
@@ -45,6 +47,15 @@ class Backend : public std::enable_shared_from_this<Backend> {
   const Endpoint& address() const { return address_; }
   std::unordered_set<Socket*>& sockets() { return sockets_; }
 
+  /// A WebSocket that is open: `goodbye` has it closed with 1001 (going away). Taken back with forget_websocket().
+  void remember_websocket(const void* websocket, std::function<void()> goodbye) {
+    websockets_[websocket] = std::move(goodbye);
+  }
+  void forget_websocket(const void* websocket);
+  /// Stops listening and says goodbye to every WebSocket. `left` is called once none is open, but not after stay().
+  void leave(std::function<void()> left);
+  void stay() { left_ = {}; }
+
   /// Resets every connection and stops listening; listens again after `revive_after`, never if that is zero.
   void die(std::chrono::milliseconds revive_after);
 
@@ -57,6 +68,8 @@ class Backend : public std::enable_shared_from_this<Backend> {
   std::function<void()> on_death_;
   boost::asio::basic_socket_acceptor<Protocol> acceptor_;
   std::unordered_set<Socket*> sockets_;
+  std::unordered_map<const void*, std::function<void()>> websockets_;
+  std::function<void()> left_;
 };
 
 /// Serves one connection until it ends.
