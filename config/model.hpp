@@ -141,6 +141,7 @@ struct Listener {
   std::string name;
   std::vector<Endpoint> binds;
   milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;
+  bool defer_accept = true;
   Location at;
 };
 

@@ -32,6 +32,8 @@ TypeOf<std::vector<Listener>> listeners_type() {
           "Where it listens. `:80` is every address, IPv4 and IPv6.")
           .required("bind: \":8080\""),
       group<Listener>("timeout", timeout, "Time-outs towards the clients."),
+      key("defer_accept", &Listener::defer_accept, boolean(),
+          "A connection is accepted when its first bytes have come, or after a second (TCP_DEFER_ACCEPT)."),
       only<Listener>("mode", "http", {"tcp"}, "What it speaks."),
   };
   for (const char* name : {"tls", "proxy_protocol", "pool", "role", "protocol"}) keys.push_back(later<Listener>(name));

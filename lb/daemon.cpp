@@ -10,6 +10,7 @@
 #include <csignal>
 #include <functional>
 #include <random>
+#include <semaphore>
 #include <system_error>
 
 #include "config/diff.hpp"
@@ -34,6 +35,7 @@ constexpr auto kWatch = std::chrono::milliseconds(250);  // memory
 constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
 constexpr auto kEndSlack = std::chrono::seconds(10);  // after drain_timeout: the last writes to the logs
+constexpr auto kAdoption = std::chrono::seconds(1);   // a reload waits so long for the workers to take it up
 constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
 constexpr uint64_t kFewestConnections = 64;           // with room for fewer it does not start
 
@@ -178,11 +180,17 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   inventory->max_series = next->max_series;
   inventory->token = next->admin.token;
   inventory_ = inventory;
+  const auto adopted = std::make_shared<std::counting_semaphore<>>(0);
   for (size_t i = 0; i < workers_.size(); ++i) {
     auto mine = std::make_shared<std::vector<proxy::NewListener>>(std::move(listeners.added[i]));
-    workers_[i]->post([worker = workers_[i].get(), runtime, mine, removed = listeners.removed] {
+    workers_[i]->post([worker = workers_[i].get(), runtime, mine, removed = listeners.removed, adopted] {
       worker->adopt(runtime, std::move(*mine), removed);
+      adopted->release();
     });
+  }
+  // Who is told "reloaded" may count on it: the next request goes by the new configuration.
+  const auto patience = std::chrono::steady_clock::now() + kAdoption;
+  for (size_t i = 0; reload && i < workers_.size() && adopted->try_acquire_until(patience); ++i) {
   }
   listeners_.commit(std::move(listeners));
   process_.generation.fetch_add(1);

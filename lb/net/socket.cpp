@@ -138,6 +138,8 @@ void prepare_downstream(int fd, std::chrono::milliseconds user_timeout) {
   if (user_timeout.count() > 0) set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(user_timeout.count()));
 }
 
+void defer_accept(int listener_fd, bool on) { set_int(listener_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on ? 1 : 0); }
+
 uint64_t raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;

@@ -22,14 +22,24 @@ UniqueFd open_reserve() { return UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEX
 
 Acceptor::Acceptor(Worker& worker, std::shared_ptr<ListenerInfo> info, const Endpoint& address,
                    std::shared_ptr<const UniqueFd> fd, bool inherited)
-    : worker_(worker), info_(std::move(info)), fd_(std::move(fd)), reserve_(open_reserve()), inherited_(inherited) {
-  // Accepted sockets inherit both: no system call for each connection.
-  if (!address.is_unix())
-    net::prepare_downstream(fd_->get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
+    : worker_(worker),
+      info_(std::move(info)),
+      fd_(std::move(fd)),
+      tcp_(!address.is_unix()),
+      reserve_(open_reserve()),
+      inherited_(inherited) {
+  set_options();
   worker_.poller.add_level(fd_->get(), *this);
 }
 
 Acceptor::~Acceptor() { worker_.poller.remove(fd_->get()); }
+
+void Acceptor::set_options() {
+  if (!tcp_) return;
+  // Accepted sockets inherit these: no system call for each connection.
+  net::prepare_downstream(fd_->get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
+  net::defer_accept(fd_->get(), info_->defer_accept);
+}
 
 void Acceptor::on_events(uint32_t) {
   if (paused_ || closing_) return;
@@ -105,6 +115,7 @@ void Acceptor::begin_closing(TimePoint now) {
     worker_.poller.remove(fd_->get());
   } else {
     net::stop_new_connections(fd_->get());
+    if (tcp_) net::defer_accept(fd_->get(), false);
   }
 }
 

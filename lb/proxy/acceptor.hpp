@@ -19,6 +19,8 @@ class Acceptor final : public net::Pollable, public Timer {
 
   const std::string& key() const { return info_->key; }
   bool has(const std::shared_ptr<const UniqueFd>& fd) const { return fd == fd_; }
+  /// What the configuration says of the socket; again after each reload.
+  void set_options();
   /// New connections are refused from now on; those under way are still accepted for a short while. An inherited
   /// socket is left as it is: its owner keeps it open, and what waits in it is for the next who accepts.
   void begin_closing(TimePoint now);
@@ -37,6 +39,7 @@ class Acceptor final : public net::Pollable, public Timer {
   Worker& worker_;
   std::shared_ptr<ListenerInfo> info_;
   std::shared_ptr<const UniqueFd> fd_;
+  const bool tcp_;
   UniqueFd reserve_;
   TimePoint close_at_ = TimePoint::max();
   bool paused_ = false;

@@ -38,13 +38,18 @@ DownstreamConnection::~DownstreamConnection() {
   out_.release(worker_.buffers);
 }
 
-bool DownstreamConnection::start() {
-  if (!worker_.poller.add(stream_.fd(), *this)) {
-    close();
-    return false;
-  }
+void DownstreamConnection::start() {
   arm_for_head();
-  return true;
+  pump();
+}
+
+void DownstreamConnection::watch() {
+  if (watched_ || state_ == State::closed) return;
+  watched_ = worker_.poller.add(stream_.fd(), *this);
+  if (watched_)
+    worker_.forget_unwatched(unwatched_at_);
+  else
+    worker_.watch_later(*this, unwatched_at_);  // no room in the kernel now; the time-outs hold meanwhile
 }
 
 // ---- sending ----
@@ -69,6 +74,7 @@ DownstreamConnection::Sent DownstreamConnection::send(const iovec* parts, int co
   }
   if (out_.empty()) return Sent::all;
   if (was_empty) worker_.wheel.arm(*this, worker_.now + listener_->send_stall);
+  watch();
   return Sent::pending;
 }
 
@@ -129,6 +135,12 @@ void DownstreamConnection::pump() {
       break;
     }
   pumping_ = false;
+  if (watched_) return;
+  // While an answer is waited for, the client can only go away: that is time enough for the next tick.
+  if (state_ == State::waiting && out_.empty())
+    worker_.watch_later(*this, unwatched_at_);
+  else
+    watch();
 }
 
 /// True: something was done, and there may be more.
@@ -403,6 +415,7 @@ void DownstreamConnection::close() {
   if (state_ == State::closed) return;
   state_ = State::closed;
   cancel();
+  worker_.forget_unwatched(unwatched_at_);
   stream_.close();
   worker_.retire(this);
 }

@@ -23,6 +23,7 @@ struct ListenerInfo {
   uint32_t index = 0;  // in Config::listeners of the newest configuration that has it
   uint16_t port = 0;
   Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
+  bool defer_accept = true;
   std::string key, name;  // see listener_key()
 };
 
@@ -33,8 +34,8 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream,
                        const Endpoint& peer);
   ~DownstreamConnection();
-  /// Registers with the poller and arms the first time-out. False: it could not, and is already closed.
-  bool start();
+  /// Arms the first time-out and reads what has come with the connection. May close it.
+  void start();
   void refuse_requests() { refuse_ = true; }
 
   // To the exchange.
@@ -64,6 +65,9 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   /// Breaks off what is under way, at the end of a drain.
   void abort_for_drain();
   void close();
+  /// Registers with the poller, which at once tells of what has come meanwhile. Until then the connection is served
+  /// without it: one that ends with its first answer never needs it (bench/RESULTS.md: close).
+  void watch();
   /// At a drain: closes an idle connection so that a client which is just sending sees an orderly end.
   bool close_if_idle();
 
@@ -104,10 +108,11 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   TimePoint clock_started_{};
   uint32_t discarded_ = 0;
   uint32_t requests_ = 0;
+  uint32_t unwatched_at_ = 0;  // the place in Worker's list of those that wait to be watched, plus 1
   State state_ = State::head;
   Body body_ = Body::none;
   bool readable_ = true, peer_fin_ = false, pumping_ = false, shutdown_pending_ = false, close_after_flush_ = false;
-  bool body_abandoned_ = false, refuse_ = false, linger_after_flush_ = false;
+  bool body_abandoned_ = false, refuse_ = false, linger_after_flush_ = false, watched_ = false;
   uint8_t peer_length_ = 0;
   char peer_text_[46];
 };

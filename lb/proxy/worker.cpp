@@ -130,7 +130,9 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
       info->header_timeout = configured[i].header_timeout;
       info->keep_alive_timeout = configured[i].keep_alive_timeout;
       info->send_stall = configured[i].send_stall;
+      info->defer_accept = configured[i].defer_accept;
     }
+  for (auto& acceptor : acceptors_) acceptor->set_options();
   for (auto& listener : added) open_listener(std::move(listener));
 }
 
@@ -251,6 +253,27 @@ void Worker::remove(DownstreamConnection& connection) {
   if (oldest_downstream_ == &connection) oldest_downstream_ = connection.previous_;
 }
 
+void Worker::watch_later(DownstreamConnection& connection, uint32_t& place) {
+  if (place) return;
+  unwatched_.push_back(&connection);
+  place = static_cast<uint32_t>(unwatched_.size());
+}
+
+void Worker::forget_unwatched(uint32_t& place) {
+  if (place) unwatched_[place - 1] = nullptr;
+  place = 0;
+}
+
+void Worker::watch_all() {
+  watching_.swap(unwatched_);
+  for (DownstreamConnection* connection : watching_) {
+    if (!connection) continue;
+    connection->unwatched_at_ = 0;
+    connection->watch();
+  }
+  watching_.clear();
+}
+
 void Worker::retire(DownstreamConnection* connection) {
   net::Poller::retire(*connection);
   remove(*connection);
@@ -304,6 +327,7 @@ void Worker::schedule_tick() {
 void Worker::tick() {
   now = monotonic_now();
   wheel.advance(now);
+  if (!unwatched_.empty()) watch_all();
   if (!closing_acceptors_.empty()) close_drained_listeners();
   for (size_t i = 0; i < phantoms_.size();) {
     if (phantoms_[i].until > now) {

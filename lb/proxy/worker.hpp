@@ -123,6 +123,10 @@ class Worker {
   size_t exchanges() const { return all_exchanges_.size(); }
   void add(DownstreamConnection& connection);
   void remove(DownstreamConnection& connection);
+  /// Has a connection watched by the poller at the next tick, unless it is forgotten before. `place` is kept for it: 0
+  /// if it isn't waiting.
+  void watch_later(DownstreamConnection& connection, uint32_t& place);
+  void forget_unwatched(uint32_t& place);
   /// Deletes it after the current batch of events.
   void retire(DownstreamConnection* connection);
   void retire(UpstreamConnection* connection);
@@ -164,6 +168,7 @@ class Worker {
   };
   void run();
   void tick();
+  void watch_all();
   void schedule_tick();
   void after_batch();
   void update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed);
@@ -178,6 +183,7 @@ class Worker {
   std::unordered_map<BackendState*, std::unique_ptr<UpstreamSet>> upstreams_;
   DownstreamConnection* downstream_ = nullptr;  // intrusive list of all, the newest first
   DownstreamConnection* oldest_downstream_ = nullptr;
+  std::vector<DownstreamConnection*> unwatched_, watching_;  // null where forgotten; the second: those of this tick
   std::vector<DownstreamConnection*> retired_downstream_;
   std::vector<UpstreamConnection*> retired_upstream_;
   std::vector<std::unique_ptr<Exchange>> all_exchanges_;

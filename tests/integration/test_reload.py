@@ -67,7 +67,7 @@ class Reload(WeirTest):
         waiting.send(request())
         wait_until(lambda: old.count() == 1)
         daemon.reload(config({"y": new.url}))
-        wait_until(lambda: daemon.get("/").text == "new")
+        self.assertEqual(daemon.get("/").text, "new")
         go.set()
         self.assertEqual(waiting.read().text, "old")
 

@@ -113,6 +113,15 @@ class Times(WeirTest):
         daemon = self.weir(config([origin], listener={"timeout": {"header": "400ms", "keep_alive": "30s"}}))
         self.assert_closed(self.client(daemon))
 
+    def test_who_connects_and_says_nothing_is_accepted_a_little_later(self):
+        """Deferred or not, it is counted, waited for, and served when it speaks at last."""
+        for deferred in (True, False):
+            with self.subTest(deferred=deferred):
+                daemon = self.weir(config([self.origin(echo)], listener={"defer_accept": deferred}))
+                client = self.client(daemon)
+                wait_until(lambda: daemon.metrics().sum("weir_connections_accepted_total") == 1)
+                self.assertEqual(client.get("/").status, 200)
+
     def test_idle_connection_is_closed_silently(self):
         origin = self.origin(echo)
         daemon = self.weir(config([origin], listener={"timeout": {"header": "30s", "keep_alive": "400ms"}}))

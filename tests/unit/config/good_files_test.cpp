@@ -158,6 +158,7 @@ TEST_CASE("the full file: the top level") {
   CHECK(web.header_timeout == 5s);
   CHECK(web.keep_alive_timeout == 30s);
   CHECK(web.send_stall == 20s);
+  CHECK_FALSE(web.defer_accept);
 }
 
 TEST_CASE("the admin listener") {
