@@ -121,7 +121,7 @@ void add_why(CLI::App& app, AdminWords& words) {
   add_where(command, words);
   command->add_flag("--json", words.json, "as JSON, for scripts");
   command->footer(
-      R"(Weir remembers the last requests that failed or had to be tried again (512 a worker, and 128 that it refused before they
+      R"(Weir remembers the last requests that failed or had to be tried again (about 512, and 128 that it refused before they
 reached a pool); of what was answered at the first try nothing is kept.
 
 Examples:
