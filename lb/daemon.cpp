@@ -24,6 +24,7 @@
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/check.hpp"
+#include "lb/telemetry.hpp"
 
 namespace weir {
 
@@ -69,7 +70,6 @@ class Daemon {
  private:
   void apply(std::shared_ptr<const config::Config> config, bool reload);
   void start_admin();
-  std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
   void use_access_log(std::shared_ptr<AccessLog> log);
   admin::ReloadOutcome reload(bool dry_run);
   void tell_manager(const admin::ReloadOutcome& outcome);
@@ -100,7 +100,8 @@ class Daemon {
   proxy::Shared shared_;
   std::shared_ptr<AccessLog> access_log_;
   std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
-  Rng rng_{random_seed()};                                   // of the control thread
+  Exporters exporters_{process_};
+  Rng rng_{random_seed()};  // of the control thread
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
@@ -130,7 +131,9 @@ Daemon::Daemon(std::string file, config::Config config)
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
-  use_access_log(open_access_log(*config_));
+  log::set_level(config_->log.level);
+  if (const auto settings = access_log_settings(*config_, process_.workers))
+    use_access_log(std::make_shared<AccessLog>(*settings));
   apply(config_, false);
   start_admin();
 }
@@ -138,16 +141,6 @@ Daemon::Daemon(std::string file, config::Config config)
 Daemon::~Daemon() {
   monitor_.stop();
   if (admin_) admin_->stop();
-}
-
-/// Null if there is none. Throws if it can't be opened.
-std::shared_ptr<AccessLog> Daemon::open_access_log(const config::Config& config) const {
-  if (config.log.access.empty()) return nullptr;
-  AccessLog::Settings settings;
-  settings.path = config.log.access;
-  settings.format = config.log.format == config::Log::Format::combined ? AccessFormat::combined : AccessFormat::json;
-  settings.workers = process_.workers;
-  return std::make_shared<AccessLog>(settings);
 }
 
 void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
@@ -166,6 +159,7 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   auto listeners = listeners_.prepare(*next);
   auto runtime = registry_.build(next, process_.generation + 1);
   for (auto& pool : runtime->pools) pool->publish();
+  runtime->tracer = exporters_.tracer(*next);
   runtime_ = runtime;
   config_ = next;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
@@ -221,7 +215,8 @@ admin::Control Daemon::control() {
               },
           .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
           .recent = [this](std::string prefix, size_t limit,
-                           auto done) { find_recent(std::move(prefix), limit, std::move(done)); }};
+                           auto done) { find_recent(std::move(prefix), limit, std::move(done)); },
+          .reopen = [this](auto done) { reopen_access_log(control_, access_log_, std::move(done)); }};
 }
 
 /// Each worker looks through its own memory, and the last one to answer has the whole told.
@@ -336,10 +331,12 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   try {
     auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
     const auto old = config_;
-    const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
-    auto log = other_log ? open_access_log(*next) : nullptr;
+    const auto log_settings = access_log_settings(*next, process_.workers);
+    const bool other_log = log_settings != access_log_settings(*old, process_.workers);
+    auto log = other_log && log_settings ? std::make_shared<AccessLog>(*log_settings) : nullptr;
     apply(next, true);
     if (other_log) use_access_log(std::move(log));
+    log::set_level(next->log.level);
     if (next->limits.connections != old->limits.connections) warn_of_descriptors();
     return ended_as(Kind::applied, {});
   } catch (const std::exception& error) {
@@ -367,6 +364,7 @@ void Daemon::log_reload(const admin::ReloadOutcome& outcome) {
 void Daemon::watch_memory() {
   using proxy::MemoryLevel;
   std::erase_if(old_access_logs_, [](const auto& log) { return log->ended(); });
+  exporters_.sweep();
   const double share =
       static_cast<double>(proxy::resident_bytes()) / static_cast<double>(std::max<uint64_t>(1, config_->limits.memory));
   const auto level = share >= 0.98   ? MemoryLevel::stop_accepting
@@ -398,7 +396,7 @@ void Daemon::wait_for_signals() {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return draining_ ? void() : void(reload(false));
-  if (signal == SIGUSR1) return access_log_ ? access_log_->reopen() : void();
+  if (signal == SIGUSR1) return access_log_ ? void(access_log_->reopen()) : void();
   if (draining_) {
     log::warn("ending_now",
               {{"reason", "second signal"}, {"connections", std::to_string(shared_.connections.value.load())}});

@@ -13,6 +13,7 @@
 #include "lb/base/cause.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/trace_counters.hpp"
 
 namespace weir {
 
@@ -140,6 +141,7 @@ struct ProcessState {
   std::atomic<uint64_t> generation{0}, reloads_ok{0}, reloads_failed{0};
   std::atomic<int64_t> started_wall_ns{0}, loaded_wall_ns{0};
   std::atomic<uint64_t> admin_refused[kAdminRefusals]{};
+  TraceCounters traces;
 };
 
 }  // namespace weir

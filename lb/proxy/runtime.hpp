@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "lb/balance/policy.hpp"
 #include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
+#include "lb/net/span_exporter.hpp"
 #include "lb/proxy/admission.hpp"
 #include "lb/route/affinity.hpp"
 #include "lb/route/rate_limit.hpp"
@@ -67,6 +69,13 @@ struct Route {
   std::shared_ptr<route::RateLimiter> limiter;    // null: none
 };
 
+/// What a configuration with `tracing` does to requests.
+struct Tracer {
+  std::shared_ptr<trace::SpanExporter> exporter;
+  uint64_t threshold = 0;  // of the 2^32 values of a number drawn for each trace that begins here, so many are recorded
+  bool believes_anyone = true;
+};
+
 struct Runtime {
   std::shared_ptr<const config::Config> config;
   route::Router router;
@@ -74,6 +83,7 @@ struct Runtime {
   std::vector<Route> routes;
   std::shared_ptr<RouteState> unrouted;  // requests that no route takes
   uint64_t generation = 0;
+  std::optional<Tracer> tracer;
 
   explicit Runtime(std::shared_ptr<const config::Config> c) : config(c), router(*c) {}
   Pool* find_pool(const std::string& name);

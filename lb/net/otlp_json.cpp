@@ -1,0 +1,243 @@
+#include "lb/net/otlp_json.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lb/base/escape.hpp"
+#include "lb/base/hex.hpp"
+#include "lb/net/http1.hpp"
+#include "lb/net/trace_context.hpp"
+
+namespace weir::trace {
+
+namespace {
+
+enum class Kind { server = 2, client = 3 };
+enum class Status { unset = 0, error = 2 };
+constexpr uint32_t kSampled = 0x01, kKnowsRemote = 0x100, kRemoteParent = 0x200;  // SpanFlags
+
+void number(uint64_t value, std::string& out) {
+  const fmt::format_int text(value);
+  out.append(text.data(), text.size());
+}
+
+void escaped(std::string_view text, std::string& out) { append_escaped(text, EscapeStyle::json, out); }
+
+void hex_id(uint64_t id, std::string& out) {
+  char text[kSpanIdDigits];
+  write_hex16(id, text);
+  out.append(text, sizeof text);
+}
+
+/// The list of a span's attributes; empty texts are left out.
+class Attributes {
+ public:
+  explicit Attributes(std::string& out) : out_(out) { out_ += R"("attributes":[)"; }
+  void text(std::string_view key, std::string_view value) {
+    if (value.empty()) return;
+    begin(key);
+    out_ += R"("stringValue":")";
+    escaped(value, out_);
+    out_ += R"("}})";
+  }
+  void integer(std::string_view key, uint64_t value) {
+    begin(key);
+    out_ += R"("intValue":")";
+    number(value, out_);
+    out_ += R"("}})";
+  }
+  void boolean(std::string_view key, bool value) {
+    begin(key);
+    out_ += value ? R"("boolValue":true}})" : R"("boolValue":false}})";
+  }
+  void end() { out_ += ']'; }
+
+ private:
+  void begin(std::string_view key) {
+    if (!first_) out_ += ',';
+    first_ = false;
+    out_ += R"({"key":")";
+    out_ += key;
+    out_ += R"(","value":{)";
+  }
+  std::string& out_;
+  bool first_ = true;
+};
+
+bool known_method(std::string_view method) {
+  for (const std::string_view known : {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE"})
+    if (method == known) return true;
+  return false;
+}
+
+/// Methods of one's own would make as many span names as a stranger likes.
+void method_attributes(std::string_view method, Attributes& attributes) {
+  if (method.empty()) return;
+  const bool known = known_method(method);
+  attributes.text("http.request.method", known ? method : "_OTHER");
+  if (!known) attributes.text("http.request.method_original", method);
+}
+
+void begin_span(const RequestSpan& request, uint64_t id, std::string& out) {
+  if (out.back() != '[') out += ',';
+  out += R"({"traceId":")";
+  out += request.trace_id;
+  out += R"(","spanId":")";
+  hex_id(id, out);
+  out += '"';
+  if (!request.trace_state.empty()) {
+    out += R"(,"traceState":")";
+    escaped(request.trace_state, out);
+    out += '"';
+  }
+}
+
+void name_and_times(const RequestSpan& request, bool with_route, Kind kind, uint64_t start_us, uint64_t end_us,
+                    uint32_t flags, std::string& out) {
+  out += R"(,"flags":)";
+  number(flags, out);
+  out += R"(,"name":")";
+  out += known_method(request.method) ? request.method : std::string_view("HTTP");
+  if (with_route && !request.route.empty()) {
+    out += ' ';
+    escaped(request.route, out);
+  }
+  out += R"(","kind":)";
+  number(static_cast<uint64_t>(kind), out);
+  const auto time = [&](uint64_t us) { number(static_cast<uint64_t>(request.wall_ns) + us * 1000, out); };
+  out += R"(,"startTimeUnixNano":")";
+  time(start_us);
+  out += R"(","endTimeUnixNano":")";
+  time(end_us);
+  out += "\",";
+}
+
+void end_span(Status status, std::string& out) {
+  out += R"(,"status":{)";
+  if (status != Status::unset) {
+    out += R"("code":)";
+    number(static_cast<uint64_t>(status), out);
+  }
+  out += "}}";
+}
+
+/// error.type: the cause, or the status.
+void error_attribute(Cause cause, uint16_t status, Attributes& attributes) {
+  if (cause != Cause::none) return attributes.text("error.type", info(cause).name);
+  const fmt::format_int text(status);
+  attributes.text("error.type", {text.data(), text.size()});
+}
+
+/// Host, taken apart.
+void address_attributes(std::string_view host, Attributes& attributes) {
+  std::string_view name = http1::host_without_port(host);
+  const std::string_view rest = host.substr(std::min(name.size() + 1, host.size()));
+  if (name.size() > 2 && name.front() == '[' && name.back() == ']') name = name.substr(1, name.size() - 2);
+  attributes.text("server.address", name);
+  uint64_t port = 0;
+  for (const char c : rest) port = port * 10 + static_cast<uint64_t>(c - '0');
+  if (rest.size() <= 5 && port > 0 && rest.find_first_not_of("0123456789") == std::string_view::npos)
+    attributes.integer("server.port", port);
+}
+
+void append_server(const RequestSpan& request, std::string& out) {
+  begin_span(request, request.span, out);
+  if (!request.parent_id.empty()) {
+    out += R"(,"parentSpanId":")";
+    out += request.parent_id;
+    out += '"';
+  }
+  name_and_times(request, true, Kind::server, 0, request.duration_us,
+                 kSampled | kKnowsRemote | (request.parent_id.empty() ? 0 : kRemoteParent), out);
+  Attributes attributes(out);
+  method_attributes(request.method, attributes);
+  attributes.text("url.scheme", "http");
+  attributes.text("url.path", request.path);
+  address_attributes(request.host, attributes);
+  attributes.text("client.address", request.client);
+  attributes.text("network.peer.address", request.peer);
+  attributes.text("network.protocol.version", request.minor == 0 ? "1.0" : "1.1");
+  attributes.text("user_agent.original", request.user_agent);
+  if (request.answered) attributes.integer("http.response.status_code", request.status);
+  const bool client_left = request.cause == Cause::client_gone || request.cause == Cause::client_too_slow;
+  // What the client got is an error, or ended before its end; that a service of auth.forward says no isn't.
+  const bool broken =
+      is_error(request.cause) && request.cause != Cause::auth_refused && (!request.answered || request.status < 400);
+  const bool failed = !client_left && (request.status >= 500 || broken);
+  if (failed || client_left) error_attribute(request.cause, request.status, attributes);
+  attributes.text("weir.listener", request.listener);
+  attributes.text("weir.route", request.route);
+  attributes.text("weir.pool", request.pool);
+  if (!request.tries.empty()) attributes.text("weir.backend", request.tries.back().backend);
+  if (request.cause != Cause::none) attributes.text("weir.cause", info(request.cause).name);
+  attributes.integer("weir.attempts", request.attempts);
+  attributes.text("weir.request_id", request.request_id);
+  attributes.end();
+  end_span(failed ? Status::error : Status::unset, out);
+}
+
+void append_attempt(const RequestSpan& request, size_t index, std::string& out) {
+  const AttemptSpan& attempt = request.tries[index];
+  begin_span(request, attempt_span(request.span, static_cast<uint32_t>(index + 1)), out);
+  out += R"(,"parentSpanId":")";
+  hex_id(request.span, out);
+  out += '"';
+  name_and_times(request, false, Kind::client, attempt.start_us, uint64_t{attempt.start_us} + attempt.took_us,
+                 kSampled | kKnowsRemote, out);
+  Attributes attributes(out);
+  method_attributes(request.method, attributes);
+  if (attempt.address->is_unix()) {
+    attributes.text("server.address", attempt.address->to_string());
+  } else {
+    attributes.text("server.address", attempt.address->host());
+    attributes.integer("server.port", attempt.address->port());
+  }
+  attributes.text("network.protocol.version", "1.1");
+  if (attempt.status) attributes.integer("http.response.status_code", attempt.status);
+  const bool failed = attempt.cause != Cause::none || attempt.status >= 400;
+  if (failed) error_attribute(attempt.cause, attempt.status, attributes);
+  if (index > 0) attributes.integer("http.request.resend_count", index);
+  attributes.text("weir.pool", request.pool);
+  attributes.text("weir.backend", attempt.backend);
+  attributes.boolean("weir.connection.reused", attempt.reused);
+  attributes.end();
+  end_span(failed ? Status::error : Status::unset, out);
+}
+
+}  // namespace
+
+void begin_batch(const Resource& resource, std::string& out) {
+  out += R"({"resourceSpans":[{"resource":{)";
+  Attributes attributes(out);
+  attributes.text("service.name", resource.service);
+  attributes.text("host.name", resource.host);
+  attributes.integer("process.pid", static_cast<uint64_t>(resource.pid));
+  attributes.end();
+  out += R"(},"scopeSpans":[{"scope":{"name":"weir","version":")";
+  escaped(resource.version, out);
+  out += R"("},"spans":[)";
+}
+
+void append_request(const RequestSpan& request, std::string& out) {
+  append_server(request, out);
+  for (size_t i = 0; i < request.tries.size(); ++i) append_attempt(request, i, out);
+}
+
+void end_batch(std::string& out) { out += "]}]}]}"; }
+
+uint64_t rejected_spans(std::string_view answer) {
+  constexpr std::string_view kKey = "\"rejectedSpans\"";
+  size_t at = answer.find(kKey);
+  if (at == std::string_view::npos) return 0;
+  at = answer.find_first_not_of(" \t\r\n:\"", at + kKey.size());
+  uint64_t value = 0;
+  for (size_t i = 0; at != std::string_view::npos && i < 9 && at + i < answer.size(); ++i) {
+    const char c = answer[at + i];
+    if (c < '0' || c > '9') break;
+    value = value * 10 + static_cast<uint64_t>(c - '0');
+  }
+  return value;
+}
+
+}  // namespace weir::trace
