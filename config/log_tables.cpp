@@ -214,8 +214,7 @@ TypeOf<Log> log_section() {
 TypeOf<Tracing> tracing_section() {
   using Trust = Tracing::Trust;
   return Section<Tracing>(
-             "tracing",
-             "W3C trace context towards the backends, and spans by OTLP/HTTP (JSON): tracing.md.",
+             "tracing", "W3C trace context towards the backends, and spans by OTLP/HTTP (JSON): tracing.md.",
              {custom<Tracing>(
                   "otlp",
                   {.text =
