@@ -2,9 +2,13 @@
 import glob
 import json
 import os
+import re
 import signal
+import subprocess
 
-from harness import WeirTest, config, echo, load, request, response, run_command, wait_until
+from harness import WeirTest, binary, config, echo, load, request, response, run_command, wait_until
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Fields(WeirTest):
@@ -115,6 +119,22 @@ class Rotation(WeirTest):
         daemon.get("/2")
         wait_until(lambda: "/2" in open(daemon.log_path + ".1").read())
         self.assertEqual(daemon.command("reopen")[0], 0)
+
+    def test_the_package_s_logrotate(self):
+        """What it has logrotate do after the rename, done to a daemon of the test's."""
+        with open(os.path.join(ROOT, "packaging", "debian", "logrotate")) as file:
+            text = file.read()
+        self.assertNotIn("delaycompress", text)
+        script = re.search(r"postrotate\n(.*?)endscript", text, re.S)[1]
+        daemon = self.weir(config([self.origin(echo)]))
+        script = script.replace("/run/weir/admin.sock", daemon.socket_path).replace("weir reopen", f"{binary()} reopen --admin {daemon.socket_path}")
+        daemon.get("/1")
+        daemon.wait_log(lambda r: r["target"] == "/1")
+        os.rename(daemon.log_path, daemon.log_path + ".1")
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=30)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        daemon.get("/2")
+        daemon.wait_log(lambda r: r["target"] == "/2")
 
     def test_nothing_to_open(self):
         daemon = self.weir(config([self.origin(echo)]), access_log=False)
