@@ -82,8 +82,8 @@ std::optional<proxy::Tracer> Exporters::tracer(const config::Config& config) {
     settings_ = wanted;
   }
   if (!wanted) return std::nullopt;
-  return proxy::Tracer{current_, (uint64_t{wanted->sample_ppm} << 32) / 1'000'000,
-                       wanted->trust == config::Tracing::Trust::anyone};
+  return proxy::Tracer{current_, wanted->trust == config::Tracing::Trust::anyone,
+                       proxy::Tracer::below_for(wanted->sample_ppm)};
 }
 
 void Exporters::sweep() {

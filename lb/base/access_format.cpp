@@ -24,12 +24,6 @@ void append_ms(uint64_t microseconds, std::string& out) {
   out.append(digits, 4);
 }
 
-void append_text(std::string_view value, std::string& out) {
-  out += '"';
-  append_escaped(value, EscapeStyle::json, out);
-  out += '"';
-}
-
 /// 0 is null.
 template <typename Append>
 void append_or_null(uint64_t value, Append append, std::string& out) {
@@ -52,6 +46,20 @@ std::string_view protocol(const AccessRecord& record) { return record.minor == 0
 
 bool is_header(LogField field) { return field == LogField::request_header || field == LogField::response_header; }
 
+/// Between quotes?
+bool is_text(LogField field) {
+  switch (field) {
+    case LogField::status:
+    case LogField::upstream_status:
+    case LogField::duration_ms:
+    case LogField::upstream_ms:
+    case LogField::bytes_in:
+    case LogField::bytes_out:
+    case LogField::attempts: return false;
+    default: return true;
+  }
+}
+
 std::string_view text_of(LogField field, size_t header, const AccessRecord& record) {
   switch (field) {
     case LogField::client: return record.client;
@@ -59,7 +67,6 @@ std::string_view text_of(LogField field, size_t header, const AccessRecord& reco
     case LogField::method: return record.method;
     case LogField::target: return record.target;
     case LogField::host: return record.host;
-    case LogField::cause: return info(record.cause).name;
     case LogField::listener: return record.listener;
     case LogField::route: return record.route;
     case LogField::pool: return record.pool;
@@ -67,7 +74,6 @@ std::string_view text_of(LogField field, size_t header, const AccessRecord& reco
     case LogField::request_id: return record.request_id;
     case LogField::user_agent: return record.user_agent;
     case LogField::referer: return record.referer;
-    case LogField::protocol: return protocol(record);
     case LogField::trace_id: return record.trace_id;
     case LogField::span_id: return record.span_id;
     case LogField::path: return record.path;
@@ -88,27 +94,26 @@ std::vector<LogFieldUse> default_log_fields(bool with_trace) {
   return fields;
 }
 
-JsonLine::JsonLine(const std::vector<LogFieldUse>& fields) {
+JsonLine::JsonLine(const std::vector<LogFieldUse>& fields) : end_("{") {
   size_t headers = 0;
   for (const auto& use : fields) {
-    std::string before = parts_.empty() ? "{" : ",";
-    before += '"';
+    std::string before = end_ + (parts_.empty() ? "\"" : ",\"");
     append_escaped(use.name, EscapeStyle::json, before);
-    before += "\":";
+    before += is_text(use.field) ? "\":\"" : "\":";
     parts_.push_back({std::move(before), use.field, headers});
+    end_ = is_text(use.field) ? "\"" : "";
     headers += is_header(use.field);
   }
+  end_ += "}\n";
 }
 
 void JsonLine::format(const AccessRecord& record, std::string& out) const {
   for (const Part& part : parts_) {
     out += part.before;
     switch (part.field) {
-      case LogField::time:
-        out += '"';
-        append_rfc3339(record.wall_ns, out);
-        out += '"';
-        break;
+      case LogField::time: append_rfc3339(record.wall_ns, out); break;
+      case LogField::cause: out += info(record.cause).name; break;
+      case LogField::protocol: out += protocol(record); break;
       case LogField::status: append_number(record.status, out); break;
       case LogField::upstream_status: append_or_null(record.upstream_status, append_number, out); break;
       case LogField::duration_ms: append_ms(record.duration_us, out); break;
@@ -116,10 +121,10 @@ void JsonLine::format(const AccessRecord& record, std::string& out) const {
       case LogField::bytes_in: append_number(record.bytes_received, out); break;
       case LogField::bytes_out: append_number(record.bytes_sent, out); break;
       case LogField::attempts: append_number(record.attempts, out); break;
-      default: append_text(text_of(part.field, part.header, record), out);
+      default: append_escaped(text_of(part.field, part.header, record), EscapeStyle::json, out);
     }
   }
-  out += "}\n";
+  out += end_;
 }
 
 void format_combined(const AccessRecord& record, std::string& out) {

@@ -126,6 +126,7 @@ struct AccessLog::Impl {
   // The writer thread's own.
   LogOutput output;
   std::string text;
+  std::array<std::string_view, kMostLogHeaders> header_values;
   std::optional<TimePoint> last_event, gives_up;
   uint64_t lost_told = 0;
   std::thread writer;
@@ -181,12 +182,16 @@ void AccessLog::Impl::format(std::span<const std::byte> bytes) {
   std::array<uint16_t, kMostTexts> lengths;
   std::memcpy(lengths.data(), bytes.data() + sizeof(packed), packed.texts * sizeof(uint16_t));
   const char* at = reinterpret_cast<const char*>(bytes.data()) + sizeof(packed) + packed.texts * sizeof(uint16_t);
-  std::array<std::string_view, kMostLogHeaders> values;
-  for (size_t i = 0; i < packed.texts; ++i) {
-    (i < texts.size() ? record.*texts[i] : values[i - texts.size()]) = {at, lengths[i]};
+  for (size_t i = 0; i < texts.size(); ++i) {
+    record.*texts[i] = {at, lengths[i]};
     at += lengths[i];
   }
-  record.headers = std::span(values).first(packed.texts - texts.size());
+  const size_t with_values = packed.texts - texts.size();
+  for (size_t i = 0; i < with_values; ++i) {
+    header_values[i] = {at, lengths[texts.size() + i]};
+    at += lengths[texts.size() + i];
+  }
+  record.headers = std::span(header_values).first(with_values);
   if (settings.format == AccessFormat::json)
     json.format(record, text);
   else
@@ -276,12 +281,13 @@ bool AccessLog::write(size_t worker, const AccessRecord& record) noexcept {
                       .cause = record.cause};
   std::array<uint16_t, kMostTexts> lengths;
   size_t total = sizeof(packed) + count * sizeof(uint16_t);
-  const auto text = [&](size_t i) {
-    return i < texts.size() ? record.*texts[i] : record.headers[i - texts.size()].substr(0, kLogHeaderBytes);
-  };
-  for (size_t i = 0; i < count; ++i) {
-    lengths[i] = static_cast<uint16_t>(cut_log_field(text(i)).size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    lengths[i] = static_cast<uint16_t>(cut_log_field(record.*texts[i]).size());
     total += lengths[i];
+  }
+  for (size_t i = 0; i < headers; ++i) {
+    lengths[texts.size() + i] = static_cast<uint16_t>(std::min(record.headers[i].size(), kLogHeaderBytes));
+    total += lengths[texts.size() + i];
   }
   ByteRing& ring = *impl_->rings[worker];
   std::byte* place = ring.reserve(total);
@@ -290,11 +296,13 @@ bool AccessLog::write(size_t worker, const AccessRecord& record) noexcept {
   place += sizeof(packed);
   std::memcpy(place, lengths.data(), count * sizeof(uint16_t));
   place += count * sizeof(uint16_t);
-  for (size_t i = 0; i < count; ++i) {
-    if (lengths[i] == 0) continue;  // its data() may be null
-    std::memcpy(place, text(i).data(), lengths[i]);
-    place += lengths[i];
-  }
+  const auto put = [&](std::string_view text, uint16_t length) {
+    if (length == 0) return;  // its data() may be null
+    std::memcpy(place, text.data(), length);
+    place += length;
+  };
+  for (size_t i = 0; i < texts.size(); ++i) put(record.*texts[i], lengths[i]);
+  for (size_t i = 0; i < headers; ++i) put(record.headers[i], lengths[texts.size() + i]);
   ring.commit();
   return true;
 }

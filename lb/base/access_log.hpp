@@ -83,11 +83,12 @@ class JsonLine {
 
  private:
   struct Part {
-    std::string before;  // `,"method":`
+    std::string before;  // `","method":"`: with the quote that ends the text before, and the one that begins this
     LogField field;
     size_t header;  // which of AccessRecord::headers
   };
   std::vector<Part> parts_;
+  std::string end_;
 };
 /// NCSA combined, as Apache and nginx write it, escaped likewise; times in UTC, bytes with the head (Apache's %O).
 void format_combined(const AccessRecord& record, std::string& out);

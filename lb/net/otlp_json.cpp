@@ -13,8 +13,8 @@ namespace weir::trace {
 
 namespace {
 
-enum class Kind { server = 2, client = 3 };
-enum class Status { unset = 0, error = 2 };
+enum class Kind { server, client };
+enum class Status { unset, error };
 constexpr uint32_t kSampled = 0x01, kKnowsRemote = 0x100, kRemoteParent = 0x200;  // SpanFlags
 
 void number(uint64_t value, std::string& out) {
@@ -30,39 +30,40 @@ void hex_id(uint64_t id, std::string& out) {
   out.append(text, sizeof text);
 }
 
-/// The list of a span's attributes; empty texts are left out.
+// An attribute up to its value, as one literal: most of what a span costs is the number of pieces it is put together
+// from.
+#define WEIR_TEXT(key) ",{\"key\":\"" key "\",\"value\":{\"stringValue\":\""
+#define WEIR_INTEGER(key) ",{\"key\":\"" key "\",\"value\":{\"intValue\":\""
+#define WEIR_BOOLEAN(key) ",{\"key\":\"" key "\",\"value\":{\"boolValue\":"
+
+/// Appends attributes behind the first one of a list. Empty texts are left out.
 class Attributes {
  public:
-  explicit Attributes(std::string& out) : out_(out) { out_ += R"("attributes":[)"; }
-  void text(std::string_view key, std::string_view value) {
+  explicit Attributes(std::string& out) : out_(out) {}
+  void text(std::string_view before, std::string_view value) {
     if (value.empty()) return;
-    begin(key);
-    out_ += R"("stringValue":")";
+    out_ += before;
     escaped(value, out_);
     out_ += R"("}})";
   }
-  void integer(std::string_view key, uint64_t value) {
-    begin(key);
-    out_ += R"("intValue":")";
-    number(value, out_);
+  /// For a value that needs no escapes: an address, a name of the configuration, one of our words.
+  void plain(std::string_view before, std::string_view value) {
+    if (value.empty()) return;
+    out_ += before;
+    out_ += value;
     out_ += R"("}})";
   }
-  void boolean(std::string_view key, bool value) {
-    begin(key);
-    out_ += value ? R"("boolValue":true}})" : R"("boolValue":false}})";
+  void integer(std::string_view before, uint64_t value) {
+    const fmt::format_int text(value);
+    plain(before, {text.data(), text.size()});
   }
-  void end() { out_ += ']'; }
+  void boolean(std::string_view before, bool value) {
+    out_ += before;
+    out_ += value ? "true}}" : "false}}";
+  }
 
  private:
-  void begin(std::string_view key) {
-    if (!first_) out_ += ',';
-    first_ = false;
-    out_ += R"({"key":")";
-    out_ += key;
-    out_ += R"(","value":{)";
-  }
   std::string& out_;
-  bool first_ = true;
 };
 
 bool known_method(std::string_view method) {
@@ -75,8 +76,8 @@ bool known_method(std::string_view method) {
 void method_attributes(std::string_view method, Attributes& attributes) {
   if (method.empty()) return;
   const bool known = known_method(method);
-  attributes.text("http.request.method", known ? method : "_OTHER");
-  if (!known) attributes.text("http.request.method_original", method);
+  attributes.plain(WEIR_TEXT("http.request.method"), known ? method : "_OTHER");
+  if (!known) attributes.text(WEIR_TEXT("http.request.method_original"), method);
 }
 
 void begin_span(const RequestSpan& request, uint64_t id, std::string& out) {
@@ -97,16 +98,14 @@ void name_and_times(const RequestSpan& request, bool with_route, Kind kind, uint
                     uint32_t flags, std::string& out) {
   out += R"(,"flags":)";
   number(flags, out);
-  out += R"(,"name":")";
+  out += kind == Kind::server ? R"(,"kind":2,"name":")" : R"(,"kind":3,"name":")";
   out += known_method(request.method) ? request.method : std::string_view("HTTP");
   if (with_route && !request.route.empty()) {
     out += ' ';
     escaped(request.route, out);
   }
-  out += R"(","kind":)";
-  number(static_cast<uint64_t>(kind), out);
   const auto time = [&](uint64_t us) { number(static_cast<uint64_t>(request.wall_ns) + us * 1000, out); };
-  out += R"(,"startTimeUnixNano":")";
+  out += R"(","startTimeUnixNano":")";
   time(start_us);
   out += R"(","endTimeUnixNano":")";
   time(end_us);
@@ -114,19 +113,13 @@ void name_and_times(const RequestSpan& request, bool with_route, Kind kind, uint
 }
 
 void end_span(Status status, std::string& out) {
-  out += R"(,"status":{)";
-  if (status != Status::unset) {
-    out += R"("code":)";
-    number(static_cast<uint64_t>(status), out);
-  }
-  out += "}}";
+  out += status == Status::unset ? R"(],"status":{}})" : R"(],"status":{"code":2}})";
 }
 
 /// error.type: the cause, or the status.
 void error_attribute(Cause cause, uint16_t status, Attributes& attributes) {
-  if (cause != Cause::none) return attributes.text("error.type", info(cause).name);
-  const fmt::format_int text(status);
-  attributes.text("error.type", {text.data(), text.size()});
+  if (cause != Cause::none) return attributes.plain(WEIR_TEXT("error.type"), info(cause).name);
+  attributes.integer(WEIR_TEXT("error.type"), status);
 }
 
 /// Host, taken apart.
@@ -134,11 +127,11 @@ void address_attributes(std::string_view host, Attributes& attributes) {
   std::string_view name = http1::host_without_port(host);
   const std::string_view rest = host.substr(std::min(name.size() + 1, host.size()));
   if (name.size() > 2 && name.front() == '[' && name.back() == ']') name = name.substr(1, name.size() - 2);
-  attributes.text("server.address", name);
+  attributes.text(WEIR_TEXT("server.address"), name);
   uint64_t port = 0;
   for (const char c : rest) port = port * 10 + static_cast<uint64_t>(c - '0');
   if (rest.size() <= 5 && port > 0 && rest.find_first_not_of("0123456789") == std::string_view::npos)
-    attributes.integer("server.port", port);
+    attributes.integer(WEIR_INTEGER("server.port"), port);
 }
 
 void append_server(const RequestSpan& request, std::string& out) {
@@ -150,30 +143,29 @@ void append_server(const RequestSpan& request, std::string& out) {
   }
   name_and_times(request, true, Kind::server, 0, request.duration_us,
                  kSampled | kKnowsRemote | (request.parent_id.empty() ? 0 : kRemoteParent), out);
+  out += R"("attributes":[{"key":"url.scheme","value":{"stringValue":"http"}})";
   Attributes attributes(out);
   method_attributes(request.method, attributes);
-  attributes.text("url.scheme", "http");
-  attributes.text("url.path", request.path);
+  attributes.text(WEIR_TEXT("url.path"), request.path);
   address_attributes(request.host, attributes);
-  attributes.text("client.address", request.client);
-  attributes.text("network.peer.address", request.peer);
-  attributes.text("network.protocol.version", request.minor == 0 ? "1.0" : "1.1");
-  attributes.text("user_agent.original", request.user_agent);
-  if (request.answered) attributes.integer("http.response.status_code", request.status);
+  attributes.text(WEIR_TEXT("client.address"), request.client);
+  attributes.plain(WEIR_TEXT("network.peer.address"), request.peer);
+  attributes.plain(WEIR_TEXT("network.protocol.version"), request.minor == 0 ? "1.0" : "1.1");
+  attributes.text(WEIR_TEXT("user_agent.original"), request.user_agent);
+  if (request.answered) attributes.integer(WEIR_INTEGER("http.response.status_code"), request.status);
   const bool client_left = request.cause == Cause::client_gone || request.cause == Cause::client_too_slow;
   // What the client got is an error, or ended before its end; that a service of auth.forward says no isn't.
   const bool broken =
       is_error(request.cause) && request.cause != Cause::auth_refused && (!request.answered || request.status < 400);
   const bool failed = !client_left && (request.status >= 500 || broken);
   if (failed || client_left) error_attribute(request.cause, request.status, attributes);
-  attributes.text("weir.listener", request.listener);
-  attributes.text("weir.route", request.route);
-  attributes.text("weir.pool", request.pool);
-  if (!request.tries.empty()) attributes.text("weir.backend", request.tries.back().backend);
-  if (request.cause != Cause::none) attributes.text("weir.cause", info(request.cause).name);
-  attributes.integer("weir.attempts", request.attempts);
-  attributes.text("weir.request_id", request.request_id);
-  attributes.end();
+  attributes.plain(WEIR_TEXT("weir.listener"), request.listener);
+  attributes.text(WEIR_TEXT("weir.route"), request.route);
+  attributes.plain(WEIR_TEXT("weir.pool"), request.pool);
+  if (!request.tries.empty()) attributes.plain(WEIR_TEXT("weir.backend"), request.tries.back().backend);
+  if (request.cause != Cause::none) attributes.plain(WEIR_TEXT("weir.cause"), info(request.cause).name);
+  attributes.integer(WEIR_INTEGER("weir.attempts"), request.attempts);
+  attributes.text(WEIR_TEXT("weir.request_id"), request.request_id);
   end_span(failed ? Status::error : Status::unset, out);
 }
 
@@ -185,36 +177,35 @@ void append_attempt(const RequestSpan& request, size_t index, std::string& out) 
   out += '"';
   name_and_times(request, false, Kind::client, attempt.start_us, uint64_t{attempt.start_us} + attempt.took_us,
                  kSampled | kKnowsRemote, out);
+  out += R"("attributes":[{"key":"network.protocol.version","value":{"stringValue":"1.1"}})";
   Attributes attributes(out);
   method_attributes(request.method, attributes);
   if (attempt.address->is_unix()) {
-    attributes.text("server.address", attempt.address->to_string());
+    attributes.text(WEIR_TEXT("server.address"), attempt.address->to_string());
   } else {
-    attributes.text("server.address", attempt.address->host());
-    attributes.integer("server.port", attempt.address->port());
+    attributes.plain(WEIR_TEXT("server.address"), attempt.address->host());
+    attributes.integer(WEIR_INTEGER("server.port"), attempt.address->port());
   }
-  attributes.text("network.protocol.version", "1.1");
-  if (attempt.status) attributes.integer("http.response.status_code", attempt.status);
+  if (attempt.status) attributes.integer(WEIR_INTEGER("http.response.status_code"), attempt.status);
   const bool failed = attempt.cause != Cause::none || attempt.status >= 400;
   if (failed) error_attribute(attempt.cause, attempt.status, attributes);
-  if (index > 0) attributes.integer("http.request.resend_count", index);
-  attributes.text("weir.pool", request.pool);
-  attributes.text("weir.backend", attempt.backend);
-  attributes.boolean("weir.connection.reused", attempt.reused);
-  attributes.end();
+  if (index > 0) attributes.integer(WEIR_INTEGER("http.request.resend_count"), index);
+  attributes.plain(WEIR_TEXT("weir.pool"), request.pool);
+  attributes.plain(WEIR_TEXT("weir.backend"), attempt.backend);
+  attributes.boolean(WEIR_BOOLEAN("weir.connection.reused"), attempt.reused);
   end_span(failed ? Status::error : Status::unset, out);
 }
 
 }  // namespace
 
 void begin_batch(const Resource& resource, std::string& out) {
-  out += R"({"resourceSpans":[{"resource":{)";
+  out += R"({"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":")";
+  escaped(resource.service, out);
+  out += R"("}})";
   Attributes attributes(out);
-  attributes.text("service.name", resource.service);
-  attributes.text("host.name", resource.host);
-  attributes.integer("process.pid", static_cast<uint64_t>(resource.pid));
-  attributes.end();
-  out += R"(},"scopeSpans":[{"scope":{"name":"weir","version":")";
+  attributes.text(WEIR_TEXT("host.name"), resource.host);
+  attributes.integer(WEIR_INTEGER("process.pid"), static_cast<uint64_t>(resource.pid));
+  out += R"(]},"scopeSpans":[{"scope":{"name":"weir","version":")";
   escaped(resource.version, out);
   out += R"("},"spans":[)";
 }
@@ -225,6 +216,10 @@ void append_request(const RequestSpan& request, std::string& out) {
 }
 
 void end_batch(std::string& out) { out += "]}]}]}"; }
+
+#undef WEIR_TEXT
+#undef WEIR_INTEGER
+#undef WEIR_BOOLEAN
 
 uint64_t rejected_spans(std::string_view answer) {
   constexpr std::string_view kKey = "\"rejectedSpans\"";

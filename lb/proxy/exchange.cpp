@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "lb/base/hex.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/upstream.hpp"
 
@@ -179,9 +178,8 @@ void Exchange::write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, 
   entry.path = entry.target.empty() ? std::string_view() : head.path_view();
   std::array<char, trace::kSpanIdDigits> span;
   if (trace_.on) {
-    write_hex16(trace_.span, span.data());
     entry.trace_id = trace_id();
-    entry.span_id = {span.data(), span.size()};
+    entry.span_id = span_id(span);
   }
   std::array<std::string_view, kMostLogHeaders> headers;
   if (!log.headers().empty()) entry.headers = worker_.log_headers.find(log, head, logged_.get(), headers);

@@ -30,10 +30,11 @@ class DownstreamConnection;
 struct TraceState {
   bool on = false;
   bool sampled = false;
-  bool inherited = false;                             // it came with the request
-  bool with_state = false;                            // … and its tracestate is passed on
-  uint64_t span = 0;                                  // our own
-  std::array<char, trace::kTraceParentBytes> parent;  // for the backend that is being asked
+  bool inherited = false;   // it came with the request
+  bool with_state = false;  // … and its tracestate is passed on
+  uint64_t span = 0;        // our own, if it is sampled
+  /// The line of traceparent for the backend that is being asked.
+  std::array<char, sizeof "traceparent: \r\n" - 1 + trace::kTraceParentBytes> line;
 };
 
 class Exchange final : public Timer, public UpstreamUser {
@@ -211,6 +212,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void begin_trace(const Tracer& tracer);
   std::string_view traceparent(uint32_t attempt);
   std::string_view trace_id() const;
+  std::string_view span_id(std::array<char, trace::kSpanIdDigits>& room) const;
   void export_trace(int64_t wall_ns, uint64_t duration_us, uint16_t status, bool answered);
 
   Worker& worker_;

@@ -148,7 +148,7 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   field("X-Real-IP", context.client);
   field("X-Request-Id", context.request_id);
   if (!context.user.empty()) field("X-Remote-User", context.user);
-  if (!context.traceparent.empty()) field("traceparent", context.traceparent);
+  if (!context.traceparent.empty() && !overruled(rules, "traceparent")) out.add(context.traceparent);
   out.add(context.granted);
   if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
   field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");

@@ -2,6 +2,7 @@
 // as a whole at a reload; the states it points to live on.
 #pragma once
 #include <atomic>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -72,8 +73,17 @@ struct Route {
 /// What a configuration with `tracing` does to requests.
 struct Tracer {
   std::shared_ptr<trace::SpanExporter> exporter;
-  uint64_t threshold = 0;  // of the 2^32 values of a number drawn for each trace that begins here, so many are recorded
   bool believes_anyone = true;
+  /// Eight hexadecimal digits as they are read, the first in the highest byte: ids that begin with less are recorded.
+  uint64_t below = 0;
+
+  bool samples(const char* trace_id) const {
+    uint64_t digits;
+    std::memcpy(&digits, trace_id, sizeof digits);
+    return __builtin_bswap64(digits) < below;
+  }
+  /// For `millionths` of all ids.
+  static uint64_t below_for(uint32_t millionths);
 };
 
 struct Runtime {

@@ -1,6 +1,7 @@
 // The trace of a request: W3C trace context towards the backends, and its spans for the exporter.
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "lb/base/hex.hpp"
 #include "lb/proxy/downstream.hpp"
@@ -13,9 +14,12 @@ using http1::FieldId;
 
 namespace {
 
-// Where the parts of a traceparent stand: "00-" trace id "-" span id "-" flags.
-constexpr size_t kTraceIdAt = 3, kSpanIdAt = 36, kFlagsAt = 53;
-static_assert(kFlagsAt + 2 == trace::kTraceParentBytes);
+// The line of traceparent, and where its parts stand.
+constexpr std::string_view kLine = "traceparent: 00-00000000000000000000000000000000-0000000000000000-00\r\n";
+constexpr size_t kTraceIdAt = 16, kSpanIdAt = kTraceIdAt + trace::kTraceIdDigits + 1,
+                 kFlagsAt = kSpanIdAt + trace::kSpanIdDigits + 1;
+static_assert(kLine.size() == std::tuple_size_v<decltype(TraceState::line)> && kLine[kFlagsAt - 1] == '-' &&
+              kLine.size() == kFlagsAt + sizeof "00\r\n" - 1);
 static_assert(trace::RequestSpan::kMostAttempts == RequestRecord::kAttempts);
 
 /// The lines of tracestate, joined as one list; empty if there is no room for them.
@@ -29,41 +33,51 @@ std::string_view join_state(const http1::RequestHead& head, std::span<char> room
 
 }  // namespace
 
-/// A trace that begins here has the request's id for its own, if that is one of ours.
+/// A trace that begins here has the request's id for its own, if that is one of ours; its digits are random, so that
+/// they decide about the sample and, where nothing is recorded, stand for the span, too.
 void Exchange::begin_trace(const Tracer& tracer) {
   trace_.on = true;
   trace_.inherited = trace_.with_state = false;
-  trace_.span = worker_.rng();
-  if (trace_.span == 0) trace_.span = 1;
-  char* text = trace_.parent.data();
-  std::memcpy(text, "00-", kTraceIdAt);
-  text[kSpanIdAt - 1] = text[kFlagsAt - 1] = '-';
+  char* line = trace_.line.data();
+  std::memcpy(line, kLine.data(), kLine.size());
   const auto parent =
       tracer.believes_anyone || trusted_peer_ ? trace::find_traceparent(head) : std::optional<trace::TraceParent>();
   if (parent) {
     trace_.inherited = true;
     trace_.with_state = head.has(FieldId::tracestate) && trace::valid_tracestate(head);
     trace_.sampled = parent->sampled;
-    std::memcpy(text + kTraceIdAt, parent->trace_id.data(), trace::kTraceIdDigits);
+    std::memcpy(line + kTraceIdAt, parent->trace_id.data(), trace::kTraceIdDigits);
+    write_hex16(worker_.rng(), line + kSpanIdAt);
   } else {
-    trace_.sampled = trace_.span >> 32 < tracer.threshold;
     if (request_id_.data() == request_id_storage_.data()) {
-      std::memcpy(text + kTraceIdAt, request_id_storage_.data(), trace::kTraceIdDigits);
+      std::memcpy(line + kTraceIdAt, request_id_storage_.data(), trace::kTraceIdDigits);
     } else {
-      write_hex16(worker_.rng(), text + kTraceIdAt);
-      write_hex16(worker_.rng(), text + kTraceIdAt + 16);
+      write_hex16(worker_.rng(), line + kTraceIdAt);
+      write_hex16(worker_.rng(), line + kTraceIdAt + 16);
     }
+    std::memcpy(line + kSpanIdAt, line + kTraceIdAt + 16, trace::kSpanIdDigits);
+    trace_.sampled = tracer.samples(line + kTraceIdAt);
   }
-  std::memcpy(text + kFlagsAt, trace_.sampled ? "01" : "00", 2);
+  if (!trace_.sampled) return;
+  line[kFlagsAt + 1] = '1';
+  trace_.span = worker_.rng();
+  if (trace_.span == 0) trace_.span = 1;
 }
 
 /// What a backend gets at the n-th attempt; 0: a service that is asked on the way.
 std::string_view Exchange::traceparent(uint32_t attempt) {
-  write_hex16(attempt ? trace::attempt_span(trace_.span, attempt) : trace_.span, trace_.parent.data() + kSpanIdAt);
-  return {trace_.parent.data(), trace_.parent.size()};
+  if (trace_.sampled)
+    write_hex16(attempt ? trace::attempt_span(trace_.span, attempt) : trace_.span, trace_.line.data() + kSpanIdAt);
+  return {trace_.line.data(), trace_.line.size()};
 }
 
-std::string_view Exchange::trace_id() const { return {trace_.parent.data() + kTraceIdAt, trace::kTraceIdDigits}; }
+std::string_view Exchange::trace_id() const { return {trace_.line.data() + kTraceIdAt, trace::kTraceIdDigits}; }
+
+std::string_view Exchange::span_id(std::array<char, trace::kSpanIdDigits>& room) const {
+  if (!trace_.sampled) return {trace_.line.data() + kSpanIdAt, trace::kSpanIdDigits};
+  write_hex16(trace_.span, room.data());
+  return {room.data(), room.size()};
+}
 
 /// Copies into the exporter's queue; nothing is allocated.
 void Exchange::export_trace(int64_t wall_ns, uint64_t duration_us, uint16_t status, bool answered) {

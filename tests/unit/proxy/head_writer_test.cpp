@@ -228,7 +228,8 @@ TEST_CASE("traceparent and tracestate") {
   };
   CHECK(
       (has("TraceParent: " + theirs) && has("tracestate: a=b") && has("tracestate: c=d")));  // no tracing: as they came
-  w.context.traceparent = ours;
+  const std::string line = "traceparent: " + ours + "\r\n";
+  w.context.traceparent = line;
   CHECK((has("traceparent: " + ours) && !has("TraceParent: " + theirs)));
   CHECK((!has("tracestate: a=b") && !has("tracestate: c=d") && has("X-A: 1")));  // a trace that begins here
   w.context.tracestate = true;
