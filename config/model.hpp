@@ -293,7 +293,7 @@ struct Config {
   std::vector<std::string> secret_keys;  // what stands in it; the first signs, each verifies
   uint32_t max_series = 50000;
   std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)
-  milliseconds drain_delay = 0ms, drain_timeout = 30s;
+  milliseconds drain_delay = 0ms, drain_timeout = 30s, upgrade_timeout = 30s;
 
   const Pool* find_pool(const std::string& name) const {
     for (const auto& pool : pools)

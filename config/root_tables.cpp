@@ -273,7 +273,9 @@ Section<Config> make_root() {
       key("drain_delay", &Config::drain_delay, duration(0ms, 1h),
           "At the end, how long connections are still accepted while /-/ready says 503."),
       key("drain_timeout", &Config::drain_timeout, duration(0ms, 24h),
-          "… and how long requests and tunnels may go on then."),
+          "… and how long requests and tunnels may go on then; after an upgrade, too, in the old process."),
+      key("upgrade_timeout", &Config::upgrade_timeout, duration(1s, 1h),
+          "How long the new process of an upgrade may take until it serves; else the old one goes on."),
   };
   for (const char* name : {"cache", "jobs", "http2", "zone", "tls"}) keys.push_back(later<Config>(name));
   return {"configuration", "", std::move(keys)};

@@ -96,6 +96,21 @@ Examples:
   mv access.log access.log.1 && weir reopen && gzip access.log.1)");
 }
 
+void add_upgrade(CLI::App& app, AdminWords& words) {
+  auto* command =
+      app.add_subcommand("upgrade", "Have the program on the disk take over from a running Weir, unnoticed");
+  add_where(command, words);
+  command->footer(
+      R"(It is started with the same arguments, gets all listening sockets, and serves once it is ready; then the old process stops
+accepting, and finishes what it has (at most drain_timeout). A program that fails at its start, or isn't ready within
+upgrade_timeout, changes nothing. SIGUSR2 does the same.
+Exit code: 0 the new process serves, 2 it finds the configuration bad, 1 anything else.
+
+Examples:
+  weir upgrade
+  install -m 755 weir-new /usr/local/bin/weir && weir upgrade)");
+}
+
 void add_explain(CLI::App& app, AdminWords& words) {
   auto* command = app.add_subcommand("explain", "Say what would become of a request: route, pool, backend, and why");
   command->add_option("FILE METHOD URL", words.request, "the configuration, or --live instead of it; then the request")
@@ -148,6 +163,7 @@ void add_admin_commands(CLI::App& app, AdminWords& words) {
   add_orders(app, words);
   add_reload(app, words);
   add_reopen(app, words);
+  add_upgrade(app, words);
   add_explain(app, words);
   add_why(app, words);
 }
@@ -159,6 +175,7 @@ std::optional<int> run_admin_command(std::string_view command, const AdminWords&
     if (command == "drain" || command == "disable" || command == "enable") return order(command, words);
     if (command == "reload") return reload(words);
     if (command == "reopen") return reopen(words);
+    if (command == "upgrade") return upgrade(words);
     if (command == "explain") return explain(words);
     if (command == "why") return why(words);
     return std::nullopt;

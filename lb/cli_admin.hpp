@@ -51,6 +51,7 @@ int status(const AdminWords& words);
 int order(std::string_view what, const AdminWords& words);
 int reload(const AdminWords& words);
 int reopen(const AdminWords& words);
+int upgrade(const AdminWords& words);
 int explain(const AdminWords& words);
 int why(const AdminWords& words);
 int top(const AdminWords& words);

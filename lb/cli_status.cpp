@@ -54,6 +54,16 @@ std::vector<std::string> head_lines(const json::value& status) {
       fmt::format("{} connections, {} requests, {} memory, {} workers", grouped(number(status, "connections")),
                   grouped(number(status, "requests")), in_bytes(number(status, "memory_bytes")),
                   number(status, "workers"))};
+  const auto& upgrades = status.at("upgrades");
+  const auto& predecessors = upgrades.at("predecessors").as_array();
+  if (number(upgrades, "ok") || number(upgrades, "failed") || upgrades.at("under_way").as_bool()) {
+    std::string line = fmt::format("{} upgrade{}", number(upgrades, "ok"), number(upgrades, "ok") == 1 ? "" : "s");
+    if (const uint64_t bad = number(upgrades, "failed")) line += fmt::format(", {} failed", bad);
+    if (upgrades.at("under_way").as_bool()) line += "; one is under way";
+    for (const auto& pid : predecessors)
+      line += fmt::format("; pid {} finishes its connections", pid.to_number<int64_t>());
+    lines.push_back(std::move(line));
+  }
   for (const auto& listener : status.at("listeners").as_array())
     lines.push_back(fmt::format("listener {} at {}", text(listener, "name"), text(listener, "address")));
   return lines;

@@ -5,26 +5,18 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <csignal>
-#include <functional>
 #include <random>
 #include <semaphore>
 #include <system_error>
 
 #include "config/diff.hpp"
-#include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
 #include "lb/cli_check.hpp"
-#include "lb/listeners.hpp"
-#include "lb/net/service_manager.hpp"
+#include "lb/daemon_class.hpp"
 #include "lb/net/socket.hpp"
-#include "lb/net/watchdog.hpp"
 #include "lb/proxy/host_limits.hpp"
-#include "lb/proxy/worker.hpp"
 #include "lb/route/check.hpp"
-#include "lb/telemetry.hpp"
 
 namespace weir {
 
@@ -61,63 +53,16 @@ uint32_t most_connections(const config::Config& config) {
   return static_cast<uint32_t>(std::min<uint64_t>(wanted ? wanted : room, UINT32_MAX));
 }
 
-class Daemon {
- public:
-  Daemon(std::string file, config::Config config);
-  ~Daemon();
-  void run();
+std::vector<std::string> lines_of(const config::LoadResult& loaded) {
+  std::vector<std::string> lines;
+  for (const auto& error : loaded.errors) lines.push_back(error.to_string());
+  return lines;
+}
 
- private:
-  void apply(std::shared_ptr<const config::Config> config, bool reload);
-  void start_admin();
-  void use_access_log(std::shared_ptr<AccessLog> log);
-  admin::ReloadOutcome reload(bool dry_run);
-  void tell_manager(const admin::ReloadOutcome& outcome);
-  static void log_reload(const admin::ReloadOutcome& outcome);
-  admin::Control control();
-  void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
-  const char* refusal(const config::Config& next) const;
-  void watch_memory();
-  void wait_for_signals();
-  void on_signal(int signal);
-  void begin_drain();
-  void close_listeners();
-  void look_at_drain();
-  void end();
-  void on_each_worker(const std::function<void(proxy::Worker&)>& work);
-  void publish_ready();
-  void warn_of_descriptors() const;
-  std::string summary() const;
+}  // namespace
 
-  std::string file_;
-  std::shared_ptr<const config::Config> config_;
-  net::ServiceManager manager_ = net::ServiceManager::from_environment();
-  boost::asio::io_context control_{1};
-  boost::asio::signal_set signals_{control_};
-  boost::asio::steady_timer memory_timer_{control_}, drain_timer_{control_};
-  ProcessState process_;
-  health::Monitor monitor_;
-  proxy::Shared shared_;
-  std::shared_ptr<AccessLog> access_log_;
-  std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
-  Exporters exporters_{process_};
-  Rng rng_{random_seed()};  // of the control thread
-  proxy::StateRegistry registry_;
-  std::shared_ptr<proxy::Runtime> runtime_;
-  std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
-  proxy::PasswordChecker passwords_;
-  std::shared_ptr<const admin::LastReload> last_reload_;
-  std::unique_ptr<admin::Server> admin_;
-  Listeners listeners_;
-  std::vector<std::unique_ptr<proxy::Worker>> workers_;
-  net::Watchdog watchdog_{control_, [this](size_t i, auto work) { workers_[i]->post(std::move(work)); },
-                          [this] { manager_.alive(); }};
-  Clock::time_point drain_started_{};
-  bool draining_ = false;
-};
-
-Daemon::Daemon(std::string file, config::Config config)
-    : file_(std::move(file)),
+Daemon::Daemon(const DaemonOptions& options, config::Config config, Predecessor* predecessor)
+    : file_(options.file),
       config_(std::make_shared<const config::Config>(std::move(config))),
       process_(config_->workers ? config_->workers : proxy::default_workers()),
       monitor_(control_, random_seed(),
@@ -126,8 +71,16 @@ Daemon::Daemon(std::string file, config::Config config)
                  publish_ready();
                }),
       shared_{process_, monitor_, {}, {}, {}, {}, &passwords_},
+      rng_(random_seed()),
       registry_(process_.workers),
-      listeners_(process_.workers, net::InheritedSockets::from_environment()) {
+      listeners_(process_.workers,
+                 predecessor ? std::move(predecessor->passed) : net::InheritedSockets::from_environment(),
+                 predecessor ? &predecessor->sockets : nullptr),
+      predecessor_(predecessor),
+      upgrade_(control_, options.arguments,
+               {[this] { return offer(); }, [this] { return orders(); },
+                [this](auto& outcome, const auto& unused) { hand_over(outcome, unused); },
+                [this](const auto& reason) { take_back(reason); }}) {
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
@@ -141,6 +94,7 @@ Daemon::Daemon(std::string file, config::Config config)
 Daemon::~Daemon() {
   monitor_.stop();
   if (admin_) admin_->stop();
+  if (predecessor_) predecessor_->leave();
 }
 
 void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
@@ -197,6 +151,7 @@ void Daemon::start_admin() {
   admin::Sources sources{process_, [this] { return inventory_; },
                          [this] { return access_log_ ? access_log_->lost_lines() : 0; }, control()};
   admin_ = std::make_unique<admin::Server>(control_, std::move(sources));
+  if (predecessor_) admin_->take_over(predecessor_->sockets);
   if (wanted.bind) admin_->listen(*wanted.bind, admin::Surface::everything);
   if (wanted.metrics) admin_->listen(*wanted.metrics, admin::Surface::metrics_only);
   if (!wanted.socket.empty()) admin_->listen_on_socket(wanted.socket);
@@ -204,11 +159,12 @@ void Daemon::start_admin() {
 
 admin::Control Daemon::control() {
   return {.reload = [this](bool dry_run) { return reload(dry_run); },
+          .upgrade = [this](auto done) { upgrade(std::move(done)); },
           .order = [this](const auto& backend, BackendOrder order,
                           const std::string& by) { return monitor_.order(backend, order, by); },
           .facts =
               [this] {
-                admin::Facts facts{file_, {}, shared_.connections.value.load(), last_reload_};
+                admin::Facts facts{file_, {}, shared_.connections.value.load(), last_reload_, upgrade_facts()};
                 for (const auto& [key, listener] : listeners_.open())
                   facts.listeners.emplace_back(listener.name, listener.address.to_string());
                 return facts;
@@ -242,7 +198,10 @@ void Daemon::find_recent(std::string prefix, size_t limit, std::function<void(ad
     });
 }
 
-void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
+void Daemon::publish_ready() {
+  process_.ready = !draining_ && monitor_.first_round_done();
+  if (predecessor_ && monitor_.first_round_done()) predecessor_->ready();
+}
 
 void Daemon::warn_of_descriptors() const {
   const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
@@ -255,20 +214,30 @@ void Daemon::warn_of_descriptors() const {
 
 void Daemon::run() {
   wait_for_signals();
+  predecessor_ ? await_turn() : serve();
+  control_.run();
+  passwords_.stop();
+  for (auto& worker : workers_) worker->join();
+  log::info("ended");
+}
+
+void Daemon::serve() {
   listeners_.announce();  // only now: a start that fails announces none
-  if (admin_) admin_->announce();
+  if (admin_) {
+    admin_->announce();
+    admin_->accept();
+  }
   warn_of_descriptors();
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
-  manager_.ready(summary());
+  if (predecessor_)
+    manager_.ready_in_place_of_another(summary());
+  else
+    manager_.ready(summary());
   watchdog_.start(workers_.size(), manager_.watchdog());
-  control_.run();
-  passwords_.stop();
-  for (auto& worker : workers_) worker->join();
-  log::info("ended");
 }
 
 std::string Daemon::summary() const {
@@ -316,6 +285,8 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
     return std::move(outcome);
   };
   if (draining_) return ended_as(Kind::refused, "weir is ending");  // which the service manager knows
+  if (upgrade_.under_way())
+    return ended_as(Kind::refused, "an upgrade is under way: the new process reads the configuration");
   if (!dry_run) manager_.reloading();
   auto loaded = route::load_checked(file_);
   outcome.warnings = std::move(loaded.warnings);
@@ -363,6 +334,7 @@ void Daemon::log_reload(const admin::ReloadOutcome& outcome) {
 
 void Daemon::watch_memory() {
   using proxy::MemoryLevel;
+  bound_predecessors();
   std::erase_if(old_access_logs_, [](const auto& log) { return log->ended(); });
   exporters_.sweep();
   const double share =
@@ -386,7 +358,7 @@ void Daemon::watch_memory() {
 // ---- the end ----
 
 void Daemon::wait_for_signals() {
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) signals_.add(signal);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) signals_.add(signal);
   signals_.async_wait([this](boost::system::error_code error, int signal) {
     if (error) return;
     wait_for_signals();
@@ -395,8 +367,18 @@ void Daemon::wait_for_signals() {
 }
 
 void Daemon::on_signal(int signal) {
+  if (signal == SIGHUP && upgrade_.under_way()) {
+    reload_wanted_ = true;
+    return;
+  }
   if (signal == SIGHUP) return draining_ ? void() : void(reload(false));
-  if (signal == SIGUSR1) return access_log_ ? void(access_log_->reopen()) : void();
+  if (signal == SIGUSR2) return upgrade([](const admin::UpgradeOutcome&) {});
+  if (signal == SIGUSR1) {
+    for (const auto& process : predecessors_.all())
+      if (!handed_over_) process.signal(SIGUSR1);  // else the new one tells them
+    return access_log_ ? void(access_log_->reopen()) : void();
+  }
+  if (predecessor_ && !predecessor_->told_to_go()) return end();  // nothing is ours yet
   if (draining_) {
     log::warn("ending_now",
               {{"reason", "second signal"}, {"connections", std::to_string(shared_.connections.value.load())}});
@@ -406,6 +388,7 @@ void Daemon::on_signal(int signal) {
 }
 
 void Daemon::begin_drain() {
+  upgrade_.cancel();
   draining_ = true;
   process_.draining = true;
   process_.ready = false;
@@ -448,7 +431,7 @@ void Daemon::end() {
   monitor_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
-  listeners_.remove_unix_files();
+  if (!handed_over_ && (!predecessor_ || predecessor_->told_to_go())) listeners_.remove_unix_files();
   watchdog_.stop();
   memory_timer_.cancel();
   drain_timer_.cancel();
@@ -456,17 +439,20 @@ void Daemon::end() {
   control_.stop();
 }
 
-}  // namespace
-
 int run_daemon(const DaemonOptions& options) {
+  const auto predecessor = Predecessor::from_environment();
   auto loaded = route::load_checked(options.file);
-  if (const int code = cli::report_problems(options.file, loaded)) return code;
+  if (const int code = cli::report_problems(options.file, loaded)) {
+    if (predecessor) predecessor->failed(code, "the configuration is bad, or can't be read", lines_of(loaded));
+    return code;
+  }
   try {
-    Daemon daemon(options.file, std::move(*loaded.config));
+    Daemon daemon(options, std::move(*loaded.config), predecessor.get());
     daemon.run();
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "weir: {}\n", error.what());
+    if (predecessor) predecessor->failed(1, error.what(), {});
     return 1;
   }
 }

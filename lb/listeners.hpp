@@ -8,6 +8,8 @@
 #include "config/model.hpp"
 #include "lb/base/endpoint.hpp"
 #include "lb/base/unique_fd.hpp"
+#include "lb/net/handed.hpp"
+#include "lb/net/handover.hpp"
 #include "lb/net/inherited.hpp"
 #include "lb/proxy/worker.hpp"
 
@@ -18,9 +20,13 @@ class Listeners {
  public:
   struct Listening {
     std::string name;
-    Endpoint configured, address;                        // address: with the real port
-    std::vector<std::weak_ptr<const UniqueFd>> sockets;  // by worker
-    bool inherited = false;                              // of one that we were passed, and that others have, too
+    Endpoint configured, address;  // address: with the real port
+    struct Socket {
+      size_t worker = 0;  // that accepts; one may do so on several, after an upgrade to fewer workers
+      std::weak_ptr<const UniqueFd> fd;
+    };
+    std::vector<Socket> sockets;
+    bool inherited = false;  // of one that we were passed, and that others have, too
   };
   using Map = std::map<std::string, Listening>;  // by proxy::listener_key
 
@@ -30,7 +36,9 @@ class Listeners {
     std::vector<std::string> removed;                    // keys
   };
 
-  Listeners(size_t workers, net::InheritedSockets inherited) : workers_(workers), inherited_(std::move(inherited)) {}
+  /// `handed`: by the process before us, null if there is none; outlives this.
+  Listeners(size_t workers, net::InheritedSockets inherited, net::HandedSockets* handed)
+      : workers_(workers), inherited_(std::move(inherited)), handed_(handed) {}
 
   /// Opens what `config` has and is not open yet. What was inherited is used first; an address that is just closing is
   /// taken back, with the same sockets. Throws std::system_error with a sentence for people; nothing has changed then.
@@ -47,13 +55,23 @@ class Listeners {
   /// At the end of the process. Those of inherited sockets stay.
   void remove_unix_files() const;
 
+  /// Adds all that is open to what a successor gets.
+  void offer(net::Handover& handover) const;
+  /// Those that it has no use for: the workers close them, as if a reload had removed them.
+  void close(const std::vector<std::string>& keys);
+  /// Are there any that are closing?
+  bool closing() const { return !closing_.empty(); }
+
  private:
+  using Added = std::vector<std::pair<size_t, proxy::NewListener>>;  // with the worker
   bool ours(const Endpoint& where) const;
-  proxy::NewListener take_back(const Listening& closing, size_t worker, const std::string& key) const;
-  std::vector<proxy::NewListener> open_sockets(const Endpoint& bind, const std::string& key);
+  Added take_back(const Listening& closing, const std::string& key) const;
+  Added take_over(net::HandedSockets::Taken taken, const std::string& key) const;
+  Added open_sockets(const Endpoint& bind, const std::string& key);
 
   size_t workers_;
   net::InheritedSockets inherited_;
+  net::HandedSockets* handed_;
   Map open_, closing_;
   bool announced_ = false;
 };

@@ -34,6 +34,7 @@ constexpr const char* kFooter = R"(A first look, in two terminals:
 Every day:
   weir status                            # pools and backends, and how they are
   weir reload                            # a bad file changes nothing and says why; kill -HUP PID does the same
+  weir upgrade                           # the program on the disk takes over; no request notices
   weir drain POOL/BACKEND                # before you restart it; weir enable POOL/BACKEND after
   kill -TERM PID                         # finish what is in flight, then end
   weir reopen                            # open the access log again, after rotating it (or: kill -USR1 PID)
@@ -60,6 +61,7 @@ void add_run(CLI::App& app, Words& words) {
   SIGHUP   reloads the configuration; connections and WebSockets live on, a bad file changes nothing
   SIGTERM  drains: what is in flight is finished (at most drain_timeout); a second one ends at once
   SIGUSR1  opens the access log again
+  SIGUSR2  the program on the disk takes over, as with weir upgrade
 
 Examples:
   weir run                       # /etc/weir/weir.yaml
@@ -254,7 +256,7 @@ int dispatch(int argc, char** argv) {
   }
   const auto name = app.get_subcommands().front()->get_name();
   if (name == "help") return show_help(app, name);  // "weir help -- X"
-  if (name == "run") return weir::run_daemon({words.file});
+  if (name == "run") return weir::run_daemon({words.file, {argv, argv + argc}});
   if (name == "check") return weir::cli::check(words.file);
   if (name == "schema") return weir::cli::schema();
   if (name == "demo-backend") return run_demo_backend(words);

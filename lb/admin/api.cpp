@@ -182,6 +182,17 @@ void Api::reopen(std::function<void(Reply)> done) const {
   });
 }
 
+void Api::upgrade(std::function<void(Reply)> done) const {
+  sources_.control.upgrade([done = std::move(done)](const UpgradeOutcome& outcome) {
+    using Kind = UpgradeOutcome::Kind;
+    if (outcome.kind == Kind::done) return done(json_reply(upgrade_json(outcome)));
+    done(problem(outcome.kind == Kind::refused ? 409
+                 : outcome.bad_configuration   ? 422
+                                               : 500,
+                 outcome.reason, upgrade_members(outcome)));
+  });
+}
+
 void Api::recent(std::string_view query, std::function<void(Reply)> done) const {
   constexpr size_t kMost = 100;
   sources_.control.recent(query_value(query, "id"), kMost, [done = std::move(done)](const Control::Recent& found) {
@@ -293,6 +304,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"POST", "/api/v1/pools/{}/backends/{}/enable", false, kOrder},
       Route{"POST", "/api/v1/reload", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
+      Route{"POST", "/api/v1/upgrade", false, nullptr},  // answered later
       Route{"GET", "/api/v1/explain", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.explain(query); }},
       Route{"GET", "/api/v1/requests", false, nullptr},  // answered later
@@ -334,8 +346,8 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
     reply.allow = found->method == "GET" ? "GET, HEAD" : "POST";
     return done(std::move(reply));
   }
-  if (!found->handle && found->method == "POST") return reopen(std::move(done));
-  if (!found->handle) return recent(query, std::move(done));
+  if (!found->handle && reads) return recent(query, std::move(done));
+  if (!found->handle) return asked.back() == "upgrade" ? upgrade(std::move(done)) : reopen(std::move(done));
   done(found->handle(*this, request, asked, query));
 }
 

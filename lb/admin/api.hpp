@@ -54,6 +54,7 @@ class Api {
   Reply ready() const;
   Reply reload(std::string_view query) const;
   Reply explain(std::string_view query) const;
+  void upgrade(std::function<void(Reply)> done) const;
   void recent(std::string_view query, std::function<void(Reply)> done) const;
   void reopen(std::function<void(Reply)> done) const;
   Reply backend(std::string_view pool, std::string_view name) const;

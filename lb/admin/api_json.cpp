@@ -208,6 +208,13 @@ json::object status_object(const Inventory& inventory, const ProcessState& proce
   object["loaded"] = time_or_null(process.loaded_wall_ns.load());
   object["reloads"] = {{"ok", process.reloads_ok.load()}, {"failed", process.reloads_failed.load()}};
   object["last_reload"] = reload_or_null(facts.last_reload.get());
+  object["upgrades"] = {
+      {"ok", process.upgrades_ok.load()},
+      {"failed", process.upgrades_failed.load()},
+      {"under_way", facts.upgrade.under_way},
+      {"program", facts.upgrade.program},
+      {"timeout_ms", facts.upgrade.timeout.count()},
+      {"predecessors", json::array(facts.upgrade.predecessors.begin(), facts.upgrade.predecessors.end())}};
   object["ready"] = process.ready.load();
   object["draining"] = process.draining.load();
   object["listeners"] = std::move(listeners);
@@ -265,6 +272,23 @@ std::string reload_members(const ReloadOutcome& outcome) {
   return "\"errors\":" + json::serialize(problems(outcome.errors)) +
          ",\"warnings\":" + json::serialize(problems(outcome.warnings)) +
          ",\"generation\":" + std::to_string(outcome.generation);
+}
+
+std::string upgrade_json(const UpgradeOutcome& outcome) {
+  json::object object;
+  object["pid"] = outcome.pid;
+  object["version"] = outcome.version;
+  object["program"] = outcome.program;
+  object["ready_after_ms"] = outcome.ready_after.count();
+  object["old"] = {
+      {"pid", ::getpid()}, {"connections", outcome.connections}, {"finishes_for_ms", outcome.finishes_for.count()}};
+  return json_text(object);
+}
+
+std::string upgrade_members(const UpgradeOutcome& outcome) {
+  return "\"details\":" + json::serialize(json::array(outcome.details.begin(), outcome.details.end())) +
+         ",\"program\":" + json::serialize(json::value(outcome.program)) +
+         ",\"pid\":" + (outcome.pid ? std::to_string(outcome.pid) : "null");
 }
 
 std::string causes_json() {

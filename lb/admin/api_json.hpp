@@ -22,6 +22,10 @@ std::string event_json(const Inventory& inventory, const ProcessState& process, 
                        int64_t wall_ns);
 /// What a reload changed, or would change.
 std::string reload_json(const ReloadOutcome& outcome);
+/// What an upgrade has done.
+std::string upgrade_json(const UpgradeOutcome& outcome);
+/// `"details":[…],"program":…,"pid":…`, the members of a problem when an upgrade has not come about.
+std::string upgrade_members(const UpgradeOutcome& outcome);
 /// What would become of a request.
 std::string explanation_json(const proxy::Explanation& explanation);
 /// {"requests": [...]}, the newest first.

@@ -27,8 +27,8 @@ constexpr size_t kMaxAnswer = 256 << 20;  // 10,000 backends are about 6 MiB
 /// The connection ended before an answer began: a kept one may just have been closed.
 struct Closed {};
 
-void set_timeouts(int fd) {
-  const timeval limit{Client::kTimeout.count(), 0};
+void set_timeouts(int fd, std::chrono::seconds seconds = Client::kTimeout) {
+  const timeval limit{seconds.count(), 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
@@ -144,6 +144,11 @@ void Client::connect() {
   socklen_t length = sizeof peer;
   if (!target_.is_unix && ::getpeername(fd_, reinterpret_cast<sockaddr*>(&peer), &length) == 0)
     host_ = Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&peer), length).to_string();
+}
+
+void Client::wait_for_answers(std::chrono::seconds limit) {
+  if (fd_ < 0) connect();
+  set_timeouts(fd_, limit);
 }
 
 void Client::close() {

@@ -48,6 +48,8 @@ class Client {
 
   /// Any answer, of whatever status. Throws ClientError when there is none.
   ClientReply request(std::string_view method, std::string_view path);
+  /// For requests to come, in place of kTimeout. Throws ClientError.
+  void wait_for_answers(std::chrono::seconds limit);
   const Target& target() const { return target_; }
 
  private:

@@ -1,5 +1,6 @@
 // What the admin API can have done. Each runs on the control thread.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,12 +37,39 @@ struct LastReload {
   std::vector<std::string> changes;  // that made the generation that runs now
 };
 
+/// How an attempt to hand over to a new process went.
+struct UpgradeOutcome {
+  enum class Kind {
+    done,     // it serves, and this process finishes what it has
+    refused,  // nothing was tried: `reason`
+    failed,   // this process goes on as before: `reason`
+  };
+  Kind kind = Kind::done;
+  std::string reason;                         // in one line
+  std::vector<std::string> details;           // what the new process says about it: errors of the configuration
+  bool bad_configuration = false;             // that is what it failed for
+  std::string program, version;               // what was started; what it says that it is, once it is ready
+  int64_t pid = 0;                            // of the new process; 0: none was started
+  std::chrono::milliseconds ready_after{0};   // its start
+  uint64_t connections = 0;                   // that this process finishes
+  std::chrono::milliseconds finishes_for{0};  // at most
+};
+
+/// Upgrades before this process and by it.
+struct UpgradeFacts {
+  std::string program;                   // that the next one starts
+  std::chrono::milliseconds timeout{0};  // upgrade_timeout
+  bool under_way = false;
+  std::vector<int64_t> predecessors;  // processes that still finish their connections, the oldest first
+};
+
 /// What the API tells about the process beside ProcessState.
 struct Facts {
   std::string file;                                            // the configuration
   std::vector<std::pair<std::string, std::string>> listeners;  // name and real address
   uint64_t connections = 0;                                    // of clients, open
   std::shared_ptr<const LastReload> last_reload = {};          // null before the first
+  UpgradeFacts upgrade = {};
 };
 
 /// The access log opened anew. No path: there is none.
@@ -53,6 +81,8 @@ struct Reopened {
 
 struct Control {
   std::function<ReloadOutcome(bool dry_run)> reload = {};
+  /// `done` is called once, at once or later, on the control thread; not if the process ends meanwhile.
+  std::function<void(std::function<void(const UpgradeOutcome&)> done)> upgrade = {};
   /// False: it had that order already. `by`: who ordered it, for people.
   std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
   std::function<Facts()> facts = {};

@@ -242,6 +242,14 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
   reloads.add({{"result", "failed"}}, process.reloads_failed.load());
   reloads.move_to(families);
 
+  FamilyWriter upgrades("weir_upgrades_total", "Upgrades by their result, those before this process, too.",
+                        MetricType::Counter);
+  upgrades.add({{"result", "ok"}}, process.upgrades_ok.load());
+  upgrades.add({{"result", "failed"}}, process.upgrades_failed.load());
+  upgrades.move_to(families);
+  add_gauge("weir_predecessors", "Older processes of upgrades that still finish their connections.",
+            process.predecessors.load(), families);
+
   FamilyWriter refused("weir_admin_refused_total", "Requests that the admin listeners refused.", MetricType::Counter);
   for (size_t i = 0; i < kAdminRefusals; ++i)
     refused.add({{"reason", to_string(static_cast<AdminRefusal>(i))}}, process.admin_refused[i].load());

@@ -11,6 +11,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <set>
@@ -58,6 +59,7 @@ struct Hub {
   uint64_t waits = 0;  // numbers the waits of sessions, in their order
   TimePoint next_refusal_log{};
   uint64_t refusals_not_logged = 0;
+  bool handed_over = false;  // another process has the listeners
 };
 
 /// Counted all, logged once a second: whoever asks in a loop must not fill the disk.
@@ -128,6 +130,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool of(const void* listener) const { return listener_ == listener && !closed_; }
   /// 0 while a request is served; else smaller the longer it has waited for the client.
   uint64_t waits_since() const { return waits_since_; }
+  bool streams() const { return streams_; }
 
  private:
   void on_read(error_code error) {
@@ -176,6 +179,7 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   void send(Reply reply, bool keep_alive) {
+    keep_alive = keep_alive && !hub_->handed_over;
     const bool head = parser_->is_header_done() && parser_->get().method() == http::verb::head;
     response_ = {};
     response_.version(11);
@@ -216,6 +220,7 @@ class Session : public std::enable_shared_from_this<Session> {
       writing_ = false;
       return send(problem(503, "Enough dashboards are open already; close one."), false);
     }
+    streams_ = true;
     stream_.expires_never();
     wait_for_end();
     write_text(kHead);
@@ -276,16 +281,17 @@ class Session : public std::enable_shared_from_this<Session> {
   std::array<char, 4096> discarded_;
   size_t discarded_bytes_ = 0;
   Broadcast::Text next_text_;  // of a stream: the newest snapshot that waits for the write under way
-  bool writing_ = false;
+  bool writing_ = false, streams_ = false;
   size_t texts_written_ = 0;
 };
 
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
-  Listener(asio::io_context& control, std::shared_ptr<Hub> hub, Surface surface, net::ListenerSockets sockets)
-      : acceptor_(control), pause_(control), hub_(std::move(hub)), address_(sockets.address) {
-    acceptor_.assign(Protocol(address_.family(), 0), sockets.fds.front().get());
-    sockets.fds.front().release();
+  Listener(asio::io_context& control, std::shared_ptr<Hub> hub, Surface surface, const Endpoint& address, UniqueFd fd,
+           std::string key)
+      : acceptor_(control), pause_(control), hub_(std::move(hub)), address_(address), key_(std::move(key)) {
+    acceptor_.assign(Protocol(address_.family(), 0), fd.get());
+    fd.release();
     const Reach reach = address_.is_unix()      ? Reach::local_socket
                         : is_loopback(address_) ? Reach::loopback
                                                 : Reach::network;
@@ -295,25 +301,41 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
   const Endpoint& address() const { return address_; }
 
+  /// The duplicates of one socket, and the sockets of one SO_REUSEPORT group, have one key.
+  const std::string& key() const { return key_; }
+  int descriptor() { return acceptor_.native_handle(); }
+
   void accept() {
-    acceptor_.async_accept([self = shared_from_this()](error_code error, Protocol::socket socket) {
-      if (!self->acceptor_.is_open()) return;
-      if (error) return self->accept_later();
-      if (self->make_room())
-        std::make_shared<Session>(Stream(std::move(socket)), self->hub_, self->entrance_, self.get())->read();
-      self->accept();
-    });
+    if (std::exchange(accepting_, true)) return;
+    accept_next();
+  }
+  /// Leaves what waits in the socket to another process.
+  void halt() {
+    accepting_ = false;
+    error_code ignored;
+    acceptor_.cancel(ignored);
   }
 
   void close() {
+    if (!hub_->handed_over) net::close_listener(descriptor());
     error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();
-    const std::string path = address_.is_unix() ? address_.host().substr(5) : "";
+    const std::string path = address_.is_unix() && !hub_->handed_over ? address_.host().substr(5) : "";
     if (path.starts_with('/')) ::unlink(path.c_str());
   }
 
  private:
+  void accept_next() {
+    acceptor_.async_accept([self = shared_from_this()](error_code error, Protocol::socket socket) {
+      if (!self->acceptor_.is_open() || error == asio::error::operation_aborted) return;
+      if (error) return self->accept_later();
+      if (self->make_room())
+        std::make_shared<Session>(Stream(std::move(socket)), self->hub_, self->entrance_, self.get())->read();
+      if (self->accepting_) self->accept_next();
+    });
+  }
+
   /// Each listener has its own places, so that who can reach a public one can't keep the operator out of another. Who
   /// has waited longest makes room. False: all of them are being served.
   bool make_room() {
@@ -332,7 +354,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void accept_later() {
     pause_.expires_after(kPauseAfterAcceptError);
     pause_.async_wait([self = shared_from_this()](error_code error) {
-      if (!error && self->acceptor_.is_open()) self->accept();
+      if (!error && self->acceptor_.is_open() && self->accepting_) self->accept_next();
     });
   }
 
@@ -340,8 +362,16 @@ class Listener : public std::enable_shared_from_this<Listener> {
   asio::steady_timer pause_;
   const std::shared_ptr<Hub> hub_;
   const Endpoint address_;
+  const std::string key_;
   Entrance entrance_;
+  bool accepting_ = false;
 };
+
+/// As lb/listeners.hpp calls its own, so that an address may change its use in an upgrade. Port 0 is another one for
+/// each.
+std::string key_of(const char* name, const Endpoint& where) {
+  return where.is_unix() || where.port() ? where.to_string() : std::string(name) + ' ' + where.to_string();
+}
 
 }  // namespace
 
@@ -352,7 +382,15 @@ struct Server::Impl {
   std::vector<std::shared_ptr<Listener>> listeners;
   std::vector<std::pair<std::string, Endpoint>> not_announced;
 
+  net::HandedSockets* handed = nullptr;
+
   Endpoint listen(const Endpoint& where, Surface surface, const char* name);
+  template <typename Which>
+  void end_sessions(Which which) {
+    const auto sessions = hub->sessions;  // closing one may end another
+    for (Session* session : sessions)
+      if (hub->sessions.count(session) && which(*session)) session->close();
+  }
 };
 
 Server::Server(asio::io_context& control, Sources sources)
@@ -361,16 +399,49 @@ Server::Server(asio::io_context& control, Sources sources)
 Server::~Server() { stop(); }
 
 Endpoint Server::Impl::listen(const Endpoint& where, Surface surface, const char* name) {
-  auto sockets = net::open_listener(where, 1, kSocketMode);
-  if (where.is_unix()) {
-    const std::string path = where.host().substr(5);
+  const std::string key = key_of(name, where);
+  auto sockets = handed ? handed->take(key) : net::HandedSockets::Taken{};
+  if (sockets.fds.empty()) {
+    auto opened = net::open_listener(where, 1, kSocketMode);
+    sockets = {opened.address, std::move(opened.fds)};
+    const std::string path = where.is_unix() ? where.host().substr(5) : "";
     if (path.starts_with('/')) share_socket(path);
   }
-  auto listener = std::make_shared<Listener>(control, hub, surface, std::move(sockets));
-  listener->accept();
-  listeners.push_back(listener);
-  not_announced.emplace_back(name, listener->address());
-  return listener->address();
+  for (auto& fd : sockets.fds) {
+    listeners.push_back(std::make_shared<Listener>(control, hub, surface, sockets.address, std::move(fd), key));
+    if (!handed) listeners.back()->accept();
+  }
+  not_announced.emplace_back(name, sockets.address);
+  return sockets.address;
+}
+
+void Server::take_over(net::HandedSockets& handed) {
+  impl_->handed = &handed;
+  impl_->hub->handed_over = true;  // they are the other process's yet
+}
+
+void Server::accept() {
+  impl_->handed = nullptr;
+  impl_->hub->handed_over = false;
+  for (const auto& listener : impl_->listeners) listener->accept();
+}
+
+void Server::offer(net::Handover& handover) const {
+  for (const auto& listener : impl_->listeners) {
+    const bool same = !handover.sockets.empty() && handover.sockets.back().key == listener->key();
+    if (!same) handover.sockets.push_back({listener->key(), {}});
+    handover.sockets.back().fds.push_back(listener->descriptor());
+  }
+}
+
+void Server::hand_over(const std::vector<std::string>& closing) {
+  std::erase_if(impl_->listeners, [&](const auto& listener) {
+    const bool closes = std::find(closing.begin(), closing.end(), listener->key()) != closing.end();
+    closes ? listener->close() : listener->halt();
+    return closes;
+  });
+  impl_->hub->handed_over = true;
+  impl_->end_sessions([](const Session& session) { return session.streams() || session.waits_since(); });
 }
 
 void Server::announce() {
@@ -398,9 +469,7 @@ void Server::stop() {
   for (const auto& listener : impl_->listeners) listener->close();
   impl_->listeners.clear();
   impl_->hub->broadcast->stop();
-  const auto sessions = impl_->hub->sessions;  // closing one may end another
-  for (Session* session : sessions)
-    if (impl_->hub->sessions.count(session)) session->close();
+  impl_->end_sessions([](const Session&) { return true; });
   impl_->hub->api.reset();
 }
 

@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lb/admin/api.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/net/handed.hpp"
+#include "lb/net/handover.hpp"
 
 namespace weir::admin {
 
@@ -26,12 +29,24 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  /// From now on listen() first looks for the socket there, and nothing is accepted before accept(). `handed` must live
+  /// until then.
+  void take_over(net::HandedSockets& handed);
+
   /// On the control thread, or before it runs. Returns the address with its real port. A unix socket gets mode 0660 and
   /// the group weir. Throws std::system_error with a sentence for people.
   Endpoint listen(const Endpoint& where, Surface surface);
 
   /// Writes the event `listening` of each listener: once nothing can fail any more, a start that fails has none.
   void announce();
+
+  /// On the control thread. Accepts on what take_over() has kept waiting, or again after hand_over().
+  void accept();
+  /// Adds its sockets to what a successor gets.
+  void offer(net::Handover& handover) const;
+  /// On the control thread. Another process accepts in our place, but on the sockets with these keys: they close. Ends
+  /// every connection that doesn't just wait for its answer, and those after it.
+  void hand_over(const std::vector<std::string>& closing);
 
   /// The command line's socket (admin.socket), and its folder if that is missing. Traffic matters more than it does: if
   /// it can't be had, the event `admin_socket_failed` says why, and that is all. True: it listens.

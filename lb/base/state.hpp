@@ -139,6 +139,8 @@ struct ProcessState {
   std::vector<WorkerCells> cells;
   std::atomic<bool> ready{false}, draining{false};
   std::atomic<uint64_t> generation{0}, reloads_ok{0}, reloads_failed{0};
+  std::atomic<uint64_t> upgrades_ok{0}, upgrades_failed{0};  // of the processes before this one, too
+  std::atomic<uint64_t> predecessors{0};                     // of them, those that still finish their connections
   std::atomic<int64_t> started_wall_ns{0}, loaded_wall_ns{0};
   std::atomic<uint64_t> admin_refused[kAdminRefusals]{};
   TraceCounters traces;

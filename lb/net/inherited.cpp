@@ -1,7 +1,6 @@
 #include "lb/net/inherited.hpp"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,12 +26,6 @@ std::string next_name(std::string_view& names) {
   return name.empty() ? "unknown" : name;
 }
 
-int option(int fd, int name) {
-  int value = 0;
-  socklen_t length = sizeof value;
-  return ::getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
-}
-
 }  // namespace
 
 InheritedSockets InheritedSockets::from_environment() {
@@ -49,20 +42,14 @@ InheritedSockets InheritedSockets::from_environment() {
 }
 
 void InheritedSockets::adopt(int fd, std::string name) {
-  const int flags = ::fcntl(fd, F_GETFL);
-  if (flags < 0) return;  // not open: the number in LISTEN_FDS was wrong
+  if (::fcntl(fd, F_GETFL) < 0) return;  // not open: the number in LISTEN_FDS was wrong
   ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  if (option(fd, SO_TYPE) != SOCK_STREAM || option(fd, SO_ACCEPTCONN) != 1 ||
-      ::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
+  const auto address = listening_address(fd);
+  if (!address) {
     log::warn("inherited_socket_ignored", {{"name", name}, {"reason", "it is no listening stream socket"}});
     return;
   }
-  ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-  ::setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, nullptr, 0);
-  sockets_.push_back({std::move(name), Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length),
-                      UniqueFd(fd), false});
+  sockets_.push_back({std::move(name), *address, UniqueFd(fd), false});
 }
 
 std::optional<ListenerSockets> InheritedSockets::take(const Endpoint& where, size_t workers) {

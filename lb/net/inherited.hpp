@@ -22,15 +22,18 @@ class InheritedSockets {
   /// One event for each socket that nothing has asked for.
   void report_unused() const;
 
- private:
+  /// Takes ownership of a descriptor that was passed under that name. What is no listening stream socket is left alone,
+  /// with an event.
+  void adopt(int fd, std::string name);
   struct Socket {
     std::string name;  // FileDescriptorName=, or "unknown"
     Endpoint address;
     UniqueFd fd;
     bool used = false;
   };
-  void adopt(int fd, std::string name);
+  const std::vector<Socket>& all() const { return sockets_; }
 
+ private:
   std::vector<Socket> sockets_;
 };
 

@@ -61,6 +61,10 @@ ServiceManager ServiceManager::from_environment() {
 
 void ServiceManager::ready(std::string_view text) { send("READY=1\nSTATUS=" + one_line(text)); }
 
+void ServiceManager::ready_in_place_of_another(std::string_view text) {
+  send(fmt::format("READY=1\nMAINPID={}\nSTATUS={}", ::getpid(), one_line(text)));
+}
+
 void ServiceManager::reloading() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);

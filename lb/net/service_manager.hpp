@@ -20,6 +20,8 @@ class ServiceManager {
 
   /// The start, or a reload, is over.
   void ready(std::string_view status);
+  /// The same, and this process is the service's main one from now on (NotifyAccess=all).
+  void ready_in_place_of_another(std::string_view status);
   void reloading();
   /// The end has begun and may take so long: systemd's own TimeoutStopSec is extended by it.
   void stopping(std::string_view status, std::chrono::microseconds at_most);

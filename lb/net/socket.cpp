@@ -1,5 +1,6 @@
 #include "lb/net/socket.hpp"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -32,14 +33,20 @@ UniqueFd new_socket(const Endpoint& where) {
 
 void set_int(int fd, int level, int option, int value) { ::setsockopt(fd, level, option, &value, sizeof value); }
 
-UniqueFd listen_tcp(const Endpoint& where, bool reuse_port) {
+UniqueFd listen_tcp(const Endpoint& where, bool reuse_port, bool listens = true) {
   UniqueFd fd = new_socket(where);
   set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (reuse_port) set_int(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (where.family() == AF_INET6) set_int(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, where.host() == "::" ? 0 : 1);
   if (::bind(fd.get(), where.address(), where.length) != 0) fail(where, errno);
-  if (::listen(fd.get(), kBacklog) != 0) fail(where, errno);
+  if (listens && ::listen(fd.get(), kBacklog) != 0) fail(where, errno);
   return fd;
+}
+
+int get_int(int fd, int option) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
 }
 
 Endpoint local_address(int fd) {
@@ -70,7 +77,7 @@ ListenerSockets open_unix(const Endpoint& where, size_t workers, unsigned mode) 
   if (::listen(fd.get(), kBacklog) != 0) fail(where, errno);
   ListenerSockets sockets{where, {}, false};
   for (size_t i = 1; i < workers; ++i) {
-    UniqueFd copy(::dup(fd.get()));
+    UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
     if (!copy) fail(where, errno);
     sockets.fds.push_back(std::move(copy));
   }
@@ -93,13 +100,21 @@ ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned un
   return open_listener_beside(real, workers);
 }
 
-ListenerSockets open_listener_beside(const Endpoint& where, size_t workers) {
+ListenerSockets open_listener_beside(const Endpoint& where, size_t workers, bool listens) {
   ListenerSockets sockets{without_ipv6(where), {}, false};
   for (size_t i = 0; i < workers; ++i) {
-    sockets.fds.push_back(listen_tcp(sockets.address, true));
+    sockets.fds.push_back(listen_tcp(sockets.address, true, listens));
     if (i == 0) sockets.address = local_address(sockets.fds[0].get());
   }
   return sockets;
+}
+
+std::optional<Endpoint> listening_address(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || get_int(fd, SO_TYPE) != SOCK_STREAM || get_int(fd, SO_ACCEPTCONN) != 1) return std::nullopt;
+  ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  ::setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, nullptr, 0);
+  return local_address(fd);
 }
 
 void stop_new_connections(int listener_fd) {
@@ -119,7 +134,10 @@ void stop_new_connections(int listener_fd) {
 void accept_new_connections(int listener_fd) {
   const int ignored = 0;
   ::setsockopt(listener_fd, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof ignored);
+  ::listen(listener_fd, kBacklog);
 }
+
+void close_listener(int listener_fd) { ::shutdown(listener_fd, SHUT_RDWR); }
 
 UpstreamSocket connect_to(const Endpoint& where, std::chrono::milliseconds user_timeout) {
   UniqueFd fd(::socket(where.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -1,6 +1,7 @@
 // Opening sockets: listeners (SO_REUSEPORT, one a worker) and connections to backends.
 #pragma once
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,14 +21,21 @@ struct ListenerSockets {
 };
 ListenerSockets open_listener(const Endpoint& where, size_t workers, unsigned unix_mode = 0);
 
-/// The same without that check, for a TCP address that this process itself listens on, or stops listening on.
-ListenerSockets open_listener_beside(const Endpoint& where, size_t workers);
+/// The same without that check, for a TCP address that this process itself listens on, or stops listening on, or that
+/// it takes over. `listens` false: they get connections only after accept_new_connections().
+ListenerSockets open_listener_beside(const Endpoint& where, size_t workers, bool listens = true);
+
+/// The address of a listening stream socket, which is made non-blocking, without what stop_new_connections() did.
+/// Nothing if it is none.
+std::optional<Endpoint> listening_address(int fd);
 
 /// New connections are refused from now on, while those the kernel is completing still arrive: to be followed by
-/// accepts for a while, then close.
+/// accepts for a while, then close_listener().
 void stop_new_connections(int listener_fd);
-/// Takes that back.
+/// Takes that back, and close_listener(), too, for TCP; else it begins to listen.
 void accept_new_connections(int listener_fd);
+/// Nobody listens any more, even if another process has the socket, too.
+void close_listener(int listener_fd);
 
 struct UpstreamSocket {
   UniqueFd fd;

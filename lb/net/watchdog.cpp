@@ -13,6 +13,7 @@ Watchdog::Watchdog(boost::asio::io_context& control, Post post, std::function<vo
 void Watchdog::start(size_t threads, std::chrono::microseconds within) {
   if (within.count() == 0) return;
   interval_ = within / 3;
+  round_ = 0;
   answered_ = std::make_shared<std::vector<std::atomic<uint64_t>>>(threads);
   tick();
 }

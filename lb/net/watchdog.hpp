@@ -18,7 +18,8 @@ class Watchdog {
   /// `alive` is called on the control thread.
   Watchdog(boost::asio::io_context& control, Post post, std::function<void()> alive);
   /// `alive` is called at once, and then three times `within` this time; not while one of the threads doesn't answer.
-  /// The first such silence is an event. Zero: nobody watches, nothing happens.
+  /// The first such silence is an event. Zero: nobody watches, nothing happens. May be
+  /// called again after stop().
   void start(size_t threads, std::chrono::microseconds within);
   void stop();
 

@@ -108,11 +108,25 @@ void Acceptor::on_timer(TimePoint) {
   if (!closing_) worker_.poller.add_level(fd_->get(), *this);
 }
 
+void Acceptor::halt() {
+  closing_ = true;
+  worker_.poller.remove(fd_->get());
+}
+
+void Acceptor::resume() {
+  closing_ = false;
+  if (!paused_) worker_.poller.add_level(fd_->get(), *this);
+}
+
+void Acceptor::close() {
+  // Else the control thread is taking it back.
+  if (!inherited_ && fd_.use_count() == 1) net::close_listener(fd_->get());
+}
+
 void Acceptor::begin_closing(TimePoint now) {
   close_at_ = now + kClosing;
   if (inherited_) {
-    closing_ = true;
-    worker_.poller.remove(fd_->get());
+    halt();
   } else {
     net::stop_new_connections(fd_->get());
     if (tcp_) net::defer_accept(fd_->get(), false);

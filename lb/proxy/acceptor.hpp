@@ -24,6 +24,12 @@ class Acceptor final : public net::Pollable, public Timer {
   /// New connections are refused from now on; those under way are still accepted for a short while. An inherited
   /// socket is left as it is: its owner keeps it open, and what waits in it is for the next who accepts.
   void begin_closing(TimePoint now);
+  /// Nobody but this process listens on a socket that is not inherited: from now on nobody does.
+  void close();
+  /// Leaves what waits in the socket to the process that has taken over.
+  void halt();
+  /// Undoes halt().
+  void resume();
   /// Undoes begin_closing(), but for the socket itself. Not for an inherited one, of which there is another duplicate.
   void stay_open() { close_at_ = TimePoint::max(); }
   bool may_close(TimePoint now) const { return now >= close_at_; }

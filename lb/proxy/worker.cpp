@@ -109,13 +109,17 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
   forget_unused();
 }
 
-void Worker::update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed) {
+void Worker::begin_closing(const std::vector<std::string>& removed) {
   for (auto& acceptor : acceptors_)
     if (std::find(removed.begin(), removed.end(), acceptor->key()) != removed.end()) {
       acceptor->begin_closing(now);
       closing_acceptors_.push_back(std::move(acceptor));
     }
   std::erase(acceptors_, nullptr);
+}
+
+void Worker::update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed) {
+  begin_closing(removed);
   for (auto& [key, info] : listeners_)
     info->index = ~uint32_t{0};  // connections of a removed listener match no route that names one
   const auto& configured = runtime->config().listeners;
@@ -139,7 +143,7 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
 void Worker::open_listener(NewListener added) {
   auto& info = listeners_[added.key];
   info->port = added.address.port();
-  if (!added.inherited) net::accept_new_connections(added.fd->get());  // it may have been closing
+  if (!added.inherited) net::accept_new_connections(added.fd->get());  // it may have been closing, or not listen yet
   const auto closing = std::find_if(closing_acceptors_.begin(), closing_acceptors_.end(),
                                     [&](const auto& acceptor) { return acceptor->has(added.fd); });
   if (closing == closing_acceptors_.end()) {
@@ -155,6 +159,7 @@ void Worker::close_drained_listeners() {
   for (auto& acceptor : closing_acceptors_)
     if (acceptor->may_close(now)) {
       acceptor->drain();
+      acceptor->close();
       acceptor.reset();
     }
   std::erase(closing_acceptors_, nullptr);
@@ -378,6 +383,21 @@ void Worker::begin_draining() {
   acceptors_.clear();
 }
 
+void Worker::hand_over(const std::vector<std::string>& closing) {
+  draining = true;
+  begin_closing(closing);
+  for (auto& acceptor : acceptors_) acceptor->halt();
+  std::move(acceptors_.begin(), acceptors_.end(), std::back_inserter(handed_acceptors_));
+  acceptors_.clear();
+}
+
+void Worker::take_back() {
+  draining = false;
+  for (auto& acceptor : handed_acceptors_) acceptor->resume();
+  std::move(handed_acceptors_.begin(), handed_acceptors_.end(), std::back_inserter(acceptors_));
+  handed_acceptors_.clear();
+}
+
 size_t Worker::close_idle_connections() {
   size_t closed = 0;
   for (DownstreamConnection* connection = downstream_; connection;) {
@@ -390,7 +410,10 @@ size_t Worker::close_idle_connections() {
 
 void Worker::finish() {
   finished_ = true;
+  for (auto* acceptors : {&acceptors_, &closing_acceptors_})
+    for (auto& acceptor : *acceptors) acceptor->close();
   acceptors_.clear();
+  handed_acceptors_.clear();
   closing_acceptors_.clear();
   while (downstream_) {
     DownstreamConnection* connection = downstream_;

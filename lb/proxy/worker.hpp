@@ -107,6 +107,11 @@ class Worker {
   void adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added, const std::vector<std::string>& removed);
   /// SIGTERM, step by step (lb/daemon.cpp). No new connections, and each answer ends its connection.
   void begin_draining();
+  /// Another process accepts in our place, but on the listeners with these keys, which close. Each answer ends its
+  /// connection.
+  void hand_over(const std::vector<std::string>& closing);
+  /// It is gone: we accept again.
+  void take_back();
   /// How many.
   size_t close_idle_connections();
   /// Closes whatever is left and ends the loop.
@@ -174,12 +179,13 @@ class Worker {
   void schedule_tick();
   void after_batch();
   void update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed);
+  void begin_closing(const std::vector<std::string>& removed);
   void open_listener(NewListener added);
   void close_drained_listeners();
   void forget_unused();
 
   std::thread thread_;
-  std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_, closing_acceptors_, handed_acceptors_;
   std::unordered_map<std::string, std::shared_ptr<ListenerInfo>> listeners_;  // by key
   std::vector<std::unique_ptr<WorkerRuntime>> runtimes_;
   std::unordered_map<BackendState*, std::unique_ptr<UpstreamSet>> upstreams_;

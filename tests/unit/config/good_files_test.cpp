@@ -156,6 +156,7 @@ TEST_CASE("the full file: the top level") {
   CHECK(config.error_pages.at(503) == "<h1>busy</h1>");
   CHECK(config.drain_delay == 5s);
   CHECK(config.drain_timeout == 60s);
+  CHECK(config.upgrade_timeout == 20s);
   REQUIRE(config.listeners.size() == 1);
   const Listener& web = config.listeners[0];
   REQUIRE(web.binds.size() == 3);

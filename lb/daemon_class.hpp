@@ -1,0 +1,100 @@
+// The daemon's parts and what they do together; lb/daemon.cpp has its life, lb/daemon_upgrade.cpp how it is passed on.
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lb/admin/server.hpp"
+#include "lb/daemon.hpp"
+#include "lb/listeners.hpp"
+#include "lb/net/process_handle.hpp"
+#include "lb/net/service_manager.hpp"
+#include "lb/net/watchdog.hpp"
+#include "lb/predecessor.hpp"
+#include "lb/proxy/worker.hpp"
+#include "lb/telemetry.hpp"
+#include "lb/upgrade.hpp"
+
+namespace weir {
+
+/// Control thread only, as what it holds.
+class Daemon {
+ public:
+  /// `predecessor`: null but in an upgrade.
+  Daemon(const DaemonOptions& options, config::Config config, Predecessor* predecessor);
+  ~Daemon();
+  void run();
+
+ private:
+  void apply(std::shared_ptr<const config::Config> config, bool reload);
+  void start_admin();
+  void use_access_log(std::shared_ptr<AccessLog> log);
+  admin::ReloadOutcome reload(bool dry_run);
+  void tell_manager(const admin::ReloadOutcome& outcome);
+  static void log_reload(const admin::ReloadOutcome& outcome);
+  admin::Control control();
+  void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
+  const char* refusal(const config::Config& next) const;
+  void serve();
+  void watch_memory();
+  void wait_for_signals();
+  void on_signal(int signal);
+  // lb/daemon_upgrade.cpp
+  void upgrade(std::function<void(const admin::UpgradeOutcome&)> done);
+  net::Handover offer() const;
+  std::vector<net::HandedOrder> orders() const;
+  void hand_over(admin::UpgradeOutcome& outcome, const std::vector<std::string>& unused);
+  void look_at_rest();
+  void take_back(const std::string& reason);
+  void await_turn();
+  void take_over(const std::vector<net::HandedOrder>& orders);
+  void bound_predecessors();
+  admin::UpgradeFacts upgrade_facts() const;
+
+  void begin_drain();
+  void close_listeners();
+  void look_at_drain();
+  void end();
+  void on_each_worker(const std::function<void(proxy::Worker&)>& work);
+  void publish_ready();
+  void warn_of_descriptors() const;
+  std::string summary() const;
+
+  std::string file_;
+  std::shared_ptr<const config::Config> config_;
+  net::ServiceManager manager_ = net::ServiceManager::from_environment();
+  boost::asio::io_context control_{1};
+  boost::asio::signal_set signals_{control_};
+  boost::asio::steady_timer memory_timer_{control_}, drain_timer_{control_};
+  ProcessState process_;
+  health::Monitor monitor_;
+  proxy::Shared shared_;
+  std::shared_ptr<AccessLog> access_log_;
+  std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
+  Exporters exporters_{process_};
+  Rng rng_;  // of the control thread
+  proxy::StateRegistry registry_;
+  std::shared_ptr<proxy::Runtime> runtime_;
+  std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
+  proxy::PasswordChecker passwords_;
+  std::shared_ptr<const admin::LastReload> last_reload_;
+  std::unique_ptr<admin::Server> admin_;
+  Listeners listeners_;
+  std::vector<std::unique_ptr<proxy::Worker>> workers_;
+  net::Watchdog watchdog_{control_, [this](size_t i, auto work) { workers_[i]->post(std::move(work)); },
+                          [this] { manager_.alive(); }};
+  std::chrono::steady_clock::time_point drain_started_{};
+  bool draining_ = false;
+  Predecessor* const predecessor_;
+  net::Processes predecessors_;  // that still drain
+  Upgrade upgrade_;
+  bool handed_over_ = false;    // to a new process, while draining_
+  bool reload_wanted_ = false;  // by SIGHUP, during an upgrade
+};
+
+}  // namespace weir

@@ -1,0 +1,163 @@
+#include "lb/net/handover.hpp"
+
+#include <charconv>
+#include <stdexcept>
+
+namespace weir::net {
+namespace {
+
+constexpr std::string_view kEnd = ".\n";
+
+/// Tabs and line breaks mean something, and so does a lone dot.
+void append_field(std::string_view field, std::string& out) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  const bool dot = field == ".";
+  for (const char c : field) {
+    if (c == '\t' || c == '\n' || c == '%' || dot) {
+      const auto byte = static_cast<unsigned char>(c);
+      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+    } else {
+      out += c;
+    }
+  }
+}
+
+std::string decoded(std::string_view field) {
+  std::string out;
+  for (size_t i = 0; i < field.size(); ++i) {
+    unsigned byte = 0;
+    if (field[i] == '%' && i + 2 < field.size() &&
+        std::from_chars(field.data() + i + 1, field.data() + i + 3, byte, 16).ptr == field.data() + i + 3) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += field[i];
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> fields_of(std::string_view line) {
+  std::vector<std::string> fields;
+  while (true) {
+    const size_t tab = line.find('\t');
+    fields.push_back(decoded(line.substr(0, tab)));
+    if (tab == std::string_view::npos) return fields;
+    line.remove_prefix(tab + 1);
+  }
+}
+
+/// Field `i` of a line; throws if it is missing.
+const std::string& field(const std::vector<std::string>& line, size_t i) {
+  if (i >= line.size()) throw std::runtime_error("a line of the handover is cut short: " + line.front());
+  return line[i];
+}
+
+template <typename Number>
+Number number(const std::vector<std::string>& line, size_t i) {
+  const std::string& text = field(line, i);
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw std::runtime_error("\"" + text + "\" in the handover is no number");
+  return value;
+}
+
+}  // namespace
+
+std::string encode(const Message& message) {
+  std::string out = message.word + '\n';
+  for (const auto& line : message.lines) {
+    for (size_t i = 0; i < line.size(); ++i) {
+      if (i) out += '\t';
+      append_field(line[i], out);
+    }
+    out += '\n';
+  }
+  out += kEnd;
+  return out;
+}
+
+std::optional<Message> take_message(std::string& buffer) {
+  const size_t end = buffer.find("\n.\n");
+  if (end == std::string::npos) {
+    if (buffer.size() > kMostOfAMessage) throw std::runtime_error("a message of the other process has no end");
+    return std::nullopt;
+  }
+  std::string_view rest(buffer.data(), end);
+  Message message;
+  message.word = rest.substr(0, rest.find('\n'));
+  rest.remove_prefix(message.word.size());
+  while (!rest.empty()) {
+    rest.remove_prefix(1);
+    const size_t line = std::min(rest.find('\n'), rest.size());
+    message.lines.push_back(fields_of(rest.substr(0, line)));
+    rest.remove_prefix(line);
+  }
+  buffer.erase(0, end + 1 + kEnd.size());
+  return message;
+}
+
+Message Handover::to_message() const {
+  Message message{"handover", {}};
+  auto& lines = message.lines;
+  lines.push_back({"version", version});
+  lines.push_back({"upgrades", std::to_string(upgrades_ok), std::to_string(upgrades_failed)});
+  for (const auto& socket : sockets) {
+    std::vector<std::string> line{"socket", socket.key};
+    for (const int fd : socket.fds) line.push_back(std::to_string(fd));
+    lines.push_back(std::move(line));
+  }
+  for (const auto& one : passed) lines.push_back({"passed", one.name, std::to_string(one.fd)});
+  for (const auto& process : processes)
+    lines.push_back({"process", std::to_string(process.pid), std::to_string(process.fd)});
+  return message;
+}
+
+Handover Handover::from(const Message& message) {
+  if (message.word != "handover") throw std::runtime_error("\"" + message.word + "\" is no handover");
+  Handover handover;
+  for (const auto& line : message.lines) {
+    const std::string& what = line.front();
+    if (what == "version") {
+      handover.version = field(line, 1);
+    } else if (what == "upgrades") {
+      handover.upgrades_ok = number<uint64_t>(line, 1);
+      handover.upgrades_failed = number<uint64_t>(line, 2);
+    } else if (what == "socket") {
+      Socket socket{field(line, 1), {}};
+      for (size_t i = 2; i < line.size(); ++i) socket.fds.push_back(number<int>(line, i));
+      handover.sockets.push_back(std::move(socket));
+    } else if (what == "passed") {
+      handover.passed.push_back({field(line, 1), number<int>(line, 2)});
+    } else if (what == "process") {
+      handover.processes.push_back({number<int64_t>(line, 1), number<int>(line, 2)});
+    }
+  }
+  return handover;
+}
+
+std::vector<int> Handover::descriptors() const {
+  std::vector<int> all;
+  for (const auto& socket : sockets) all.insert(all.end(), socket.fds.begin(), socket.fds.end());
+  for (const auto& one : passed) all.push_back(one.fd);
+  for (const auto& process : processes) all.push_back(process.fd);
+  return all;
+}
+
+Message go_message(const std::vector<HandedOrder>& orders) {
+  Message message{"go", {}};
+  for (const auto& one : orders)
+    message.lines.push_back({"order", one.pool, one.backend, one.order, one.by, std::to_string(one.at_ns)});
+  return message;
+}
+
+std::vector<HandedOrder> orders_of(const Message& go) {
+  std::vector<HandedOrder> orders;
+  for (const auto& line : go.lines)
+    if (line.front() == "order")
+      orders.push_back({field(line, 1), field(line, 2), field(line, 3), field(line, 4), number<int64_t>(line, 5)});
+  return orders;
+}
+
+}  // namespace weir::net

@@ -1,0 +1,68 @@
+// What the two processes of an upgrade say to each other over their channel (docs/upgrade.md, docs/adr/0004), as text:
+// a message is lines of fields between tabs, the first line its word alone, the last one a dot. Pure; who reads passes
+// over words, lines and fields that it doesn't know, for the other may be a newer or an older Weir.
+//
+//   handover  old → new   what there is: sockets, processes, counts
+//   failed    new → old   code, reason, more lines; then it ends
+//   ready     new → old   it could serve now; the sockets that it has no use for
+//   go        old → new   it shall; the operator's orders as they are now
+//   serving   new → old   it does: the old one stops accepting
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::net {
+
+struct Message {
+  std::string word;
+  std::vector<std::vector<std::string>> lines;
+  bool operator==(const Message&) const = default;
+};
+
+inline constexpr size_t kMostOfAMessage = 16 << 20;  // bytes; 10,000 orders are about 1 MiB
+
+std::string encode(const Message& message);
+
+/// Takes the first message from `buffer`; nothing if it is not whole yet. Throws std::runtime_error when it can never
+/// become one.
+std::optional<Message> take_message(std::string& buffer);
+
+/// What the old process has. The descriptors are those of the process that tells it, and the new one inherits them
+/// under the same numbers; who made this owns them.
+struct Handover {
+  struct Socket {
+    std::string key;       // as both call it: its address, or whose it is, too, if that is not enough
+    std::vector<int> fds;  // of one SO_REUSEPORT group, or one unix socket
+  };
+  struct Passed {  // by the service manager
+    std::string name;
+    int fd = -1;
+  };
+  struct Process {  // that drains, or will
+    int64_t pid = 0;
+    int fd = -1;  // pidfd_open(2)
+  };
+  std::string version;
+  uint64_t upgrades_ok = 0, upgrades_failed = 0;
+  std::vector<Socket> sockets;
+  std::vector<Passed> passed;
+  std::vector<Process> processes;  // the teller is the last one, the oldest the first
+
+  Message to_message() const;
+  /// Throws std::runtime_error if it is none.
+  static Handover from(const Message& message);
+  std::vector<int> descriptors() const;
+};
+
+/// An order of the operator to a backend, other than to serve.
+struct HandedOrder {
+  std::string pool, backend, order, by;  // order: as to_string(BackendOrder)
+  int64_t at_ns = 0;                     // CLOCK_MONOTONIC, which both have
+};
+Message go_message(const std::vector<HandedOrder>& orders);
+std::vector<HandedOrder> orders_of(const Message& go);
+
+}  // namespace weir::net
