@@ -256,13 +256,13 @@ void Daemon::on_each_worker(const std::function<void(proxy::Worker&)>& work) {
 
 const char* Daemon::refusal(const config::Config& next) const {
   const size_t workers = next.workers ? next.workers : proxy::default_workers();
-  if (workers != process_.workers) return "workers: can't change at a reload; restart weir for it, or set it back";
+  if (workers != process_.workers) return "workers: can't change at a reload; run weir upgrade for it, or set it back";
   const auto same = [](const std::optional<Endpoint>& a, const std::optional<Endpoint>& b) {
     return a.has_value() == b.has_value() && (!a || *a == *b);
   };
   if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics) ||
       next.admin.socket != config_->admin.socket)
-    return "admin: addresses can't change at a reload; restart weir for it, or set them back";
+    return "admin: addresses can't change at a reload; run weir upgrade for it, or set them back";
   return nullptr;
 }
 

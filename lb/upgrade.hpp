@@ -1,5 +1,5 @@
 // The old process's part of an upgrade: starts the new one, waits until it serves, and keeps an eye on it as long as it
-// lives itself. docs/upgrade.md, docs/adr/0004; lb/predecessor.hpp is the other part.
+// lives itself. docs/upgrade.md, docs/adr/0005; lb/predecessor.hpp is the other part.
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>

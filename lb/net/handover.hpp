@@ -1,4 +1,4 @@
-// What the two processes of an upgrade say to each other over their channel (docs/upgrade.md, docs/adr/0004), as text:
+// What the two processes of an upgrade say to each other over their channel (docs/upgrade.md, docs/adr/0005), as text:
 // a message is lines of fields between tabs, the first line its word alone, the last one a dot. Pure; who reads passes
 // over words, lines and fields that it doesn't know, for the other may be a newer or an older Weir.
 //

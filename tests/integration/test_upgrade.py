@@ -231,6 +231,20 @@ class Draining(UpgradeTest):
         daemon.wait_event("drain_timeout")
         wait_until(lambda: daemon.running() == [daemon.pid], 30)
 
+    def test_the_end_while_an_older_process_still_has_a_tunnel(self):
+        daemon = self.upgradable(config([self.origin(handler=echo_tunnel)], drain_timeout="10m", workers=2))
+        client = self.client(daemon)
+        client.send(request("GET", "/", UPGRADE))
+        self.assertEqual(client.read().status, 101)
+        old = daemon.pid
+        daemon.upgrade()
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: daemon.running() == [old])
+        self.assertTrue(refused(daemon.address()), "the old process has the socket, too, but nobody listens")
+        client.send(b"alive")
+        self.assertEqual(client.read_exactly(5), b"alive")
+        self.assertEqual([e for e in daemon.events if e.name == "upgrade_taken_back"], [])
+
     def test_processes_never_pile_up(self):
         daemon = self.upgradable(config([self.origin(handler=echo_tunnel)], drain_timeout="10m"))
         for number in range(1, 8):

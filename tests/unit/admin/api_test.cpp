@@ -56,6 +56,9 @@ TEST_CASE("paths, methods and surfaces", "[admin]") {
       {"POST", "/api/v1/reload?dry_run=maybe", Surface::everything, 400, "application/problem+json"},
       {"POST", "/api/v1/reload", Surface::metrics_only, 404, "application/problem+json"},
       {"GET", "/api/v1/reload", Surface::everything, 405, "application/problem+json"},
+      {"POST", "/api/v1/upgrade", Surface::everything, 200, "application/json"},
+      {"POST", "/api/v1/upgrade", Surface::metrics_only, 404, "application/problem+json"},
+      {"GET", "/api/v1/upgrade", Surface::everything, 405, "application/problem+json"},
       {"GET", "/api/v1/pools/app/backends/a/drain", Surface::everything, 405, "application/problem+json"},
       {"POST", "/api/v1/pools/app/backends/a/drain", Surface::metrics_only, 404, "application/problem+json"},
       {"POST", "/api/v1/pools/app/backends/a/kill", Surface::everything, 404, "application/problem+json"},
@@ -280,6 +283,42 @@ TEST_CASE("orders for backends") {
   CHECK(detail("app/backends/zzz/drain") == "pool app has no backend \"zzz\"; its backends are: a, b");
   CHECK(detail("search/backends/s2/drain") ==
         "pool search has no backend \"s2\" (did you mean \"s1\"?); its backends are: s1");
+}
+
+TEST_CASE("upgrades") {
+  Fixture f;
+  Api api(f.sources());
+  using Kind = UpgradeOutcome::Kind;
+  auto& outcome = f.upgrade;
+  outcome.program = "/usr/bin/weir";
+  outcome.version = "9.0";
+  outcome.pid = 4711;
+  outcome.connections = 17;
+  const auto upgrade = [&] { return api.answer("POST", "/api/v1/upgrade", Surface::everything); };
+  auto reply = json::parse(upgrade().body);
+  CHECK(reply.at("pid").to_number<int>() == 4711);
+  CHECK(reply.at("version") == "9.0");
+  CHECK(reply.at("old").at("connections").to_number<int>() == 17);
+
+  outcome.kind = Kind::failed;
+  outcome.reason = "pid 4711 ended with code 2 before it was ready";
+  outcome.details = {"weir.yaml:1:2: \"bad\""};
+  CHECK(upgrade().status == 500);
+  outcome.bad_configuration = true;
+  CHECK(upgrade().status == 422);
+  reply = json::parse(upgrade().body);
+  CHECK(reply.at("detail") == outcome.reason.c_str());
+  CHECK(reply.at("details").at(0) == outcome.details[0].c_str());
+  CHECK(reply.at("pid").to_number<int>() == 4711);
+  outcome.kind = Kind::refused;
+  outcome.pid = 0;
+  CHECK(upgrade().status == 409);
+  CHECK(json::parse(upgrade().body).at("pid").is_null());
+
+  f.process.upgrades_ok = 3;
+  reply = json::parse(api.answer("GET", "/api/v1/status", Surface::everything).body);
+  CHECK(reply.at("upgrades").at("ok").to_number<int>() == 3);
+  CHECK(reply.at("upgrades").at("predecessors").as_array().empty());
 }
 
 TEST_CASE("reloads") {

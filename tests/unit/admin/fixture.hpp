@@ -47,6 +47,7 @@ struct Fixture {
                    if (dry_run) result.kind = ReloadOutcome::Kind::would_apply;
                    return result;
                  },
+             .upgrade = [this](const auto& done) { done(upgrade); },
              .order =
                  [](const auto& backend, BackendOrder order, const std::string& by) {
                    const std::lock_guard lock(backend->reason_mutex);
@@ -73,6 +74,7 @@ struct Fixture {
   std::shared_ptr<Inventory> inventory = std::make_shared<Inventory>();
   uint64_t lost = 0;
   ReloadOutcome outcome;  // of the next reload
+  UpgradeOutcome upgrade;
 };
 
 }  // namespace weir::admin::test
