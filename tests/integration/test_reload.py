@@ -126,7 +126,7 @@ class Reload(WeirTest):
     def test_other_number_of_workers_is_refused(self):
         origin = self.origin()
         daemon = self.weir(config([origin], workers=2))
-        self.assert_refused(daemon, config([origin], workers=3), "workers", "restart")
+        self.assert_refused(daemon, config([origin], workers=3), "workers", "weir upgrade")
         self.assertEqual(daemon.get("/").status, 200)
         self.assertEqual(daemon.metrics().sum("weir_workers"), 2)
 
