@@ -78,8 +78,8 @@ Daemon::Daemon(const DaemonOptions& options, config::Config config, Predecessor*
                  predecessor ? &predecessor->sockets : nullptr),
       predecessor_(predecessor),
       upgrade_(control_, options.arguments,
-               {[this] { return offer(); }, [this] { return orders(); },
-                [this](auto& outcome, const auto& unused) { hand_over(outcome, unused); },
+               {[this] { return offer(); }, [this](bool copied) { shared_.descriptors_copied = copied; },
+                [this] { return orders(); }, [this](auto& outcome, const auto& unused) { hand_over(outcome, unused); },
                 [this](const auto& reason) { take_back(reason); }}) {
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)

@@ -90,16 +90,23 @@ void Upgrade::start() {
   channel_.assign(boost::asio::local::stream_protocol(), ends[0]);
   net::Handover handover = hooks_.offer();
   handover.version = WEIR_VERSION;
-  handover.processes.push_back({self_.pid(), self_.fd()});
+  if (self_.fd() >= 0) handover.processes.push_back({self_.pid(), self_.fd()});
   auto descriptors = handover.descriptors();
-  descriptors.push_back(theirs.get());
+  descriptors.insert(descriptors.begin(), theirs.get());
   auto environment =
       net::environment_without({kUpgradeVariable, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_PID"});
-  environment.push_back(fmt::format("{}={}", kUpgradeVariable, theirs.get()));
-  pid_ = net::spawn(program_, arguments_, environment, descriptors);
+  environment.push_back(fmt::format("{}={}", kUpgradeVariable, net::kFirstSpawned));
+  hooks_.copied(true);
+  try {
+    pid_ = net::spawn(program_, arguments_, environment, descriptors);
+  } catch (...) {
+    hooks_.copied(false);
+    throw;
+  }
+  hooks_.copied(false);
   outcome_.pid = pid_;
   log::info("upgrade_started", {{"pid", std::to_string(pid_)}, {"program", program_}});
-  send(handover.to_message());
+  send(handover.numbered_from(net::kFirstSpawned + 1).to_message());
   read();
 }
 

@@ -21,6 +21,8 @@ class Upgrade {
   struct Hooks {
     /// What the new process gets, our own handle excepted.
     std::function<net::Handover()> offer;
+    /// True right before this process is copied, false right after: net::spawn.
+    std::function<void(bool copied)> copied;
     /// At the last moment.
     std::function<std::vector<net::HandedOrder>()> orders;
     /// The new process serves; `outcome` wants connections and finishes_for.

@@ -145,6 +145,15 @@ std::vector<int> Handover::descriptors() const {
   return all;
 }
 
+Handover Handover::numbered_from(int first) const {
+  Handover renumbered = *this;
+  for (auto& socket : renumbered.sockets)
+    for (int& fd : socket.fds) fd = first++;
+  for (auto& one : renumbered.passed) one.fd = first++;
+  for (auto& process : renumbered.processes) process.fd = first++;
+  return renumbered;
+}
+
 Message go_message(const std::vector<HandedOrder>& orders) {
   Message message{"go", {}};
   for (const auto& one : orders)

@@ -30,8 +30,8 @@ std::string encode(const Message& message);
 /// become one.
 std::optional<Message> take_message(std::string& buffer);
 
-/// What the old process has. The descriptors are those of the process that tells it, and the new one inherits them
-/// under the same numbers; who made this owns them.
+/// What the old process has. The descriptors are those of the process that tells it, which owns them; in the message
+/// they have the numbers under which the new one has them.
 struct Handover {
   struct Socket {
     std::string key;       // as both call it: its address, or whose it is, too, if that is not enough
@@ -55,6 +55,8 @@ struct Handover {
   /// Throws std::runtime_error if it is none.
   static Handover from(const Message& message);
   std::vector<int> descriptors() const;
+  /// The same with other numbers, from `first` on in the order of descriptors().
+  Handover numbered_from(int first) const;
 };
 
 /// An order of the operator to a backend, other than to serve.

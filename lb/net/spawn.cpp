@@ -1,6 +1,6 @@
 #include "lb/net/spawn.hpp"
 
-#include <linux/close_range.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -8,10 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <string_view>
 #include <system_error>
+
+#include "lb/base/unique_fd.hpp"
 
 namespace weir::net {
 namespace {
@@ -38,10 +39,16 @@ struct Attributes {
 
 pid_t spawn(const std::string& program, const std::vector<std::string>& arguments,
             const std::vector<std::string>& environment, const std::vector<int>& descriptors) {
-  // Libraries open some without O_CLOEXEC; a client's connection must not stay open because another process has it.
-  ::close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+  const int end = kFirstSpawned + static_cast<int>(descriptors.size());
+  std::vector<UniqueFd> above;  // so that none is overwritten before it is where it belongs
   Actions actions;
-  for (const int fd : descriptors) ::posix_spawn_file_actions_adddup2(&actions.value, fd, fd);  // clears FD_CLOEXEC
+  for (size_t i = 0; i < descriptors.size(); ++i) {
+    above.emplace_back(::fcntl(descriptors[i], F_DUPFD_CLOEXEC, end));
+    if (!above.back()) throw std::system_error(errno, std::generic_category(), "cannot hand on a descriptor");
+    ::posix_spawn_file_actions_adddup2(&actions.value, above.back().get(), kFirstSpawned + static_cast<int>(i));
+  }
+  // Before exec, not by it: exec closes them only after we go on. And libraries open some without O_CLOEXEC.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions.value, end);
   Attributes attributes;
   sigset_t none, all;
   ::sigemptyset(&none);

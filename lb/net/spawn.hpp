@@ -7,9 +7,15 @@
 
 namespace weir::net {
 
-/// The new process is our child, takes all signals, and has, beside 0, 1 and 2, these descriptors alone, under their
-/// numbers. `environment`: NAME=VALUE. From now on every other descriptor that we have is closed by exec. Throws
-/// std::system_error with a sentence for people, also if the program can't be executed.
+inline constexpr int kFirstSpawned = 3;
+
+/// The new process is our child, takes all signals, and has, beside 0, 1 and 2, these descriptors alone, from
+/// kFirstSpawned on in this order. `environment`: NAME=VALUE. Throws std::system_error with a sentence for people, also
+/// if the program can't be executed.
+///
+/// While this runs, for about a millisecond, the child has copies of all our descriptors. A socket that another thread
+/// closes meanwhile lives on until they go, and so does its place in an epoll instance: whoever watches it must be able
+/// to take events for it until this returns. Afterwards there are none.
 pid_t spawn(const std::string& program, const std::vector<std::string>& arguments,
             const std::vector<std::string>& environment, const std::vector<int>& descriptors);
 

@@ -291,6 +291,7 @@ void Worker::retire(UpstreamConnection* connection) {
 }
 
 void Worker::after_batch() {
+  if (shared.descriptors_copied) return;
   for (auto* connection : retired_downstream_) delete connection;
   retired_downstream_.clear();
   for (auto* connection : retired_upstream_) delete connection;

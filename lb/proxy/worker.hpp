@@ -45,6 +45,8 @@ struct Shared {
   SharedGauge connections;  // downstream, open
   std::atomic<uint32_t> max_connections{0};
   PasswordChecker* passwords = nullptr;  // outlives the requests of routes with auth
+  /// Another process just has copies of all descriptors (net::spawn): closed ones still raise events.
+  std::atomic<bool> descriptors_copied{false};
 };
 
 /// A pool as one worker sees it.

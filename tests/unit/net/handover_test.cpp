@@ -55,6 +55,7 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   CHECK(got.processes[1].pid == 101);
   CHECK(got.processes[1].fd == 13);
   CHECK(got.descriptors() == std::vector<int>{5, 6, 9, 11, 3, 12, 13});
+  CHECK(got.numbered_from(4).descriptors() == std::vector<int>{4, 5, 6, 7, 8, 9, 10});
 }
 
 TEST_CASE("what a newer Weir adds is passed over; what is broken is not", "[handover]") {

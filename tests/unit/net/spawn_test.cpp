@@ -55,10 +55,17 @@ TEST_CASE("how a program ended", "[spawn]") {
 TEST_CASE("it has the descriptors that it is given, and no other", "[spawn]") {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);  // as a library might: without O_CLOEXEC
-  const UniqueFd given(ends[0]), other(ends[1]);
-  const auto has = [](int fd) { return "[ -e /proc/self/fd/" + std::to_string(fd) + " ]"; };
-  CHECK(run(has(given.get()) + " && ! " + has(other.get()), {given.get()}) == 0);
-  CHECK((::fcntl(given.get(), F_GETFD) & FD_CLOEXEC) != 0);
+  const UniqueFd given(ends[0]), other(ends[1]), more(::dup(ends[1])), still_more(::dup(ends[1]));
+  // Under numbers of its own, in their order. Bash has one more of its own, above.
+  const auto target = [](int fd) { return "$(readlink /proc/$$/fd/" + std::to_string(fd) + ")"; };
+  const std::string pipe = fs::read_symlink("/proc/self/fd/" + std::to_string(given.get())).string();
+  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  for (const bool first : {true, false}) {
+    const std::vector<int> order = first ? std::vector{given.get(), null.get()} : std::vector{null.get(), given.get()};
+    CHECK(run("[ " + target(first ? 3 : 4) + " = '" + pipe + "' ] && [ " + target(first ? 4 : 3) +
+                  " = /dev/null ] && [ $(ls /proc/$$/fd | grep -c .) -le 6 ]",
+              order) == 0);
+  }
 }
 
 TEST_CASE("signals are as for any program, though we block them", "[spawn]") {
