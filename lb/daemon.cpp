@@ -172,7 +172,11 @@ admin::Control Daemon::control() {
           .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
           .recent = [this](std::string prefix, size_t limit,
                            auto done) { find_recent(std::move(prefix), limit, std::move(done)); },
-          .reopen = [this](auto done) { reopen_access_log(control_, access_log_, std::move(done)); }};
+          .reopen =
+              [this](auto done) {
+                for (const auto& process : predecessors_.all()) process.signal(SIGUSR1);
+                reopen_access_log(control_, access_log_, std::move(done));
+              }};
 }
 
 /// Each worker looks through its own memory, and the last one to answer has the whole told.
