@@ -260,6 +260,8 @@ struct Api::Route {
   std::string_view path;    // {} is any segment
   bool with_metrics_only;
   Reply (*handle)(Api&, const Request&, const std::vector<std::string_view>& segments, std::string_view query);
+  /// In place of `handle`: what is answered later.
+  void (*handle_later)(const Api&, std::string_view query, std::function<void(Reply)> done) = nullptr;
 
   bool takes(const std::vector<std::string_view>& asked) const {
     const auto ours = segments(path);
@@ -304,11 +306,14 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"POST", "/api/v1/pools/{}/backends/{}/enable", false, kOrder},
       Route{"POST", "/api/v1/reload", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
-      Route{"POST", "/api/v1/upgrade", false, nullptr},  // answered later
+      Route{"POST", "/api/v1/upgrade", false, nullptr,
+            [](const Api& api, Text, auto then) { api.upgrade(std::move(then)); }},
       Route{"GET", "/api/v1/explain", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.explain(query); }},
-      Route{"GET", "/api/v1/requests", false, nullptr},  // answered later
-      Route{"POST", "/api/v1/reopen", false, nullptr},   // as well
+      Route{"GET", "/api/v1/requests", false, nullptr,
+            [](const Api& api, Text query, auto then) { api.recent(query, std::move(then)); }},
+      Route{"POST", "/api/v1/reopen", false, nullptr,
+            [](const Api& api, Text, auto then) { api.reopen(std::move(then)); }},
       Route{"GET", "/api/v1/causes", false,
             [](Api&, const Request&, const Segments&, Text) { return json_reply(causes_json()); }},
       Route{"GET", "/api/v1/events", false,
@@ -346,8 +351,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
     reply.allow = found->method == "GET" ? "GET, HEAD" : "POST";
     return done(std::move(reply));
   }
-  if (!found->handle && reads) return recent(query, std::move(done));
-  if (!found->handle) return asked.back() == "upgrade" ? upgrade(std::move(done)) : reopen(std::move(done));
+  if (found->handle_later) return found->handle_later(*this, query, std::move(done));
   done(found->handle(*this, request, asked, query));
 }
 
