@@ -293,6 +293,7 @@ Section<Config> make_root() {
       key("http", &Config::http, http_section(), "How strictly HTTP is taken."),
       key("log", &Config::log, log_section(), "The access log."),
       key("admin", &Config::admin, admin_section(), "The operator's listener."),
+      key("resolver", &Config::resolver, resolver_section(), "How names of backends are resolved."),
       secret_key(),
       group<Config>("metrics", metrics, "Bounds of the metrics."),
       key("error_pages", &Config::error_pages, std::make_shared<ErrorPages>(),

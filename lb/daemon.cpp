@@ -17,6 +17,7 @@
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
 #include "lb/cli_check.hpp"
+#include "lb/discovery.hpp"
 #include "lb/listeners.hpp"
 #include "lb/net/service_manager.hpp"
 #include "lb/net/socket.hpp"
@@ -68,6 +69,8 @@ class Daemon {
 
  private:
   void apply(std::shared_ptr<const config::Config> config, bool reload);
+  void serve(std::shared_ptr<proxy::Runtime> runtime, bool slow_start);
+  void follow_names();
   void start_admin();
   std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
   void use_access_log(std::shared_ptr<AccessLog> log);
@@ -104,6 +107,7 @@ class Daemon {
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
+  Discovery discovery_{control_, random_seed(), process_, [this] { follow_names(); }};
   proxy::PasswordChecker passwords_;
   std::shared_ptr<const admin::LastReload> last_reload_;
   std::unique_ptr<admin::Server> admin_;
@@ -131,6 +135,7 @@ Daemon::Daemon(std::string file, config::Config config)
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
   use_access_log(open_access_log(*config_));
+  monitor_.await_more(true);
   apply(config_, false);
   start_admin();
 }
@@ -164,22 +169,15 @@ void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
 void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   const uint32_t connections = most_connections(*next);
   auto listeners = listeners_.prepare(*next);
-  auto runtime = registry_.build(next, process_.generation + 1);
-  for (auto& pool : runtime->pools) pool->publish();
-  runtime_ = runtime;
+  discovery_.configure(next);
+  auto runtime = registry_.build(next, process_.generation + 1,
+                                 [this](const config::Pool& pool) { return discovery_.serving(pool, runtime_.get()); });
   config_ = next;
-  monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
+  serve(runtime, reload);
   shared_.max_connections = connections;
   if (std::any_of(next->routes.begin(), next->routes.end(),
                   [](const auto& route) { return route.auth && route.auth->users; }))
     passwords_.start();
-  auto inventory = std::make_shared<admin::Inventory>();
-  for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
-  for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
-  inventory->routes.push_back(runtime->unrouted);
-  inventory->max_series = next->max_series;
-  inventory->token = next->admin.token;
-  inventory_ = inventory;
   const auto adopted = std::make_shared<std::counting_semaphore<>>(0);
   for (size_t i = 0; i < workers_.size(); ++i) {
     auto mine = std::make_shared<std::vector<proxy::NewListener>>(std::move(listeners.added[i]));
@@ -195,6 +193,34 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   listeners_.commit(std::move(listeners));
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
+}
+
+/// For the control thread's part: health, and what the admin API shows.
+void Daemon::serve(std::shared_ptr<proxy::Runtime> runtime, bool slow_start) {
+  for (auto& pool : runtime->pools)
+    if (!runtime_ || runtime_->find_pool(pool->config->name) != pool.get()) pool->publish();
+  runtime_ = runtime;
+  monitor_.apply(proxy::StateRegistry::targets(*runtime), slow_start);
+  auto inventory = std::make_shared<admin::Inventory>();
+  for (const auto& pool : runtime->pools) {
+    inventory->pools.push_back({pool->config, pool->state, pool->backends});
+    if (discover::has_names(*config_->find_pool(pool->config->name)))
+      inventory->pools.back().names = [this, pool = pool->config] { return discovery_.names_of(*pool); };
+  }
+  for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
+  inventory->routes.push_back(runtime->unrouted);
+  inventory->max_series = config_->max_series;
+  inventory->token = config_->admin.token;
+  inventory_ = inventory;
+}
+
+/// DNS says other addresses: the same configuration goes on with other backends.
+void Daemon::follow_names() {
+  const auto changed = discovery_.changes(*runtime_);
+  if (changed.empty()) return;
+  const auto runtime = registry_.with_pools(*runtime_, changed);
+  serve(runtime, monitor_.first_round_done());
+  on_each_worker([runtime](proxy::Worker& worker) { worker.adopt(runtime, {}, {}); });
 }
 
 void Daemon::start_admin() {
@@ -263,6 +289,8 @@ void Daemon::run() {
   listeners_.announce();  // only now: a start that fails announces none
   if (admin_) admin_->announce();
   warn_of_descriptors();
+  discovery_.wait_for_first_round();  // clients wait in the listeners' queues
+  monitor_.await_more(false);
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
@@ -448,6 +476,7 @@ void Daemon::look_at_drain() {
 
 void Daemon::end() {
   monitor_.stop();
+  discovery_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
   listeners_.remove_unix_files();

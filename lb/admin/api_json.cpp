@@ -105,6 +105,24 @@ json::object backend_object(const config::Pool& pool, size_t index, const Backen
   return object;
 }
 
+/// The names that DNS resolves for it.
+json::array names_array(const PoolEntry& pool) {
+  json::array list;
+  if (!pool.names) return list;
+  for (const auto& name : pool.names()) {
+    json::object object;
+    object["name"] = name.name;
+    object["backend"] = name.backend.empty() ? json::value(nullptr) : json::value(name.backend);
+    object["state"] = name.state;
+    object["reason"] = name.reason;
+    object["age_seconds"] =
+        name.age ? json::value(std::chrono::duration<double>(*name.age).count()) : json::value(nullptr);
+    object["backends"] = name.backends;
+    list.push_back(std::move(object));
+  }
+  return list;
+}
+
 json::object pool_object(const PoolEntry& pool) {
   const auto& limits = pool.config->limits;
   json::array backends;
@@ -122,6 +140,7 @@ json::object pool_object(const PoolEntry& pool) {
   object["inflight"] = pool.state->inflight.value.load();
   object["waiting"] = pool.state->waiting.value.load();
   object["retrying"] = pool.state->retrying.value.load();
+  object["names"] = names_array(pool);
   object["backends"] = std::move(backends);
   return object;
 }

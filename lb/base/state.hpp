@@ -140,6 +140,8 @@ struct ProcessState {
   std::atomic<uint64_t> generation{0}, reloads_ok{0}, reloads_failed{0};
   std::atomic<int64_t> started_wall_ns{0}, loaded_wall_ns{0};
   std::atomic<uint64_t> admin_refused[kAdminRefusals]{};
+  std::atomic<uint64_t> dns_answers[3]{};    // found, missing, failed
+  std::atomic<uint64_t> backend_changes{0};  // of pools, by what DNS said
 };
 
 }  // namespace weir
