@@ -304,6 +304,7 @@ struct Config {
   std::string secret_file;               // empty: none
   std::vector<std::string> secret_keys;  // what stands in it; the first signs, each verifies
   uint32_t max_series = 50000;
+  bool watch = false;                           // reload when a file changes
   std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)
   milliseconds drain_delay = 0ms, drain_timeout = 30s;
 

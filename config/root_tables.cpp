@@ -295,6 +295,8 @@ Section<Config> make_root() {
       key("admin", &Config::admin, admin_section(), "The operator's listener."),
       key("resolver", &Config::resolver, resolver_section(), "How names of backends are resolved."),
       secret_key(),
+      key("watch", &Config::watch, boolean(),
+          "Reload by itself when this file, or one that it includes or names, has changed. As `weir run --watch`."),
       group<Config>("metrics", metrics, "Bounds of the metrics."),
       key("error_pages", &Config::error_pages, std::make_shared<ErrorPages>(),
           "Pages of one's own for Weir's errors; JSON is made from their status."),

@@ -17,7 +17,9 @@
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
 #include "lb/cli_check.hpp"
+#include "lb/config_watch.hpp"
 #include "lb/discovery.hpp"
+#include "lb/find_recent.hpp"
 #include "lb/listeners.hpp"
 #include "lb/net/service_manager.hpp"
 #include "lb/net/socket.hpp"
@@ -63,7 +65,7 @@ uint32_t most_connections(const config::Config& config) {
 
 class Daemon {
  public:
-  Daemon(std::string file, config::Config config);
+  Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen);
   ~Daemon();
   void run();
 
@@ -78,7 +80,6 @@ class Daemon {
   void tell_manager(const admin::ReloadOutcome& outcome);
   static void log_reload(const admin::ReloadOutcome& outcome);
   admin::Control control();
-  void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
   const char* refusal(const config::Config& next) const;
   void watch_memory();
   void wait_for_signals();
@@ -92,7 +93,8 @@ class Daemon {
   void warn_of_descriptors() const;
   std::string summary() const;
 
-  std::string file_;
+  const std::string file_;
+  const bool watch_wanted_;  // by the command line
   std::shared_ptr<const config::Config> config_;
   net::ServiceManager manager_ = net::ServiceManager::from_environment();
   boost::asio::io_context control_{1};
@@ -108,6 +110,9 @@ class Daemon {
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
   Discovery discovery_{control_, random_seed(), process_, [this] { follow_names(); }};
+  ConfigWatch watch_{control_, [this](const std::string&) {
+                       if (!draining_) reload(false);
+                     }};
   proxy::PasswordChecker passwords_;
   std::shared_ptr<const admin::LastReload> last_reload_;
   std::unique_ptr<admin::Server> admin_;
@@ -119,8 +124,9 @@ class Daemon {
   bool draining_ = false;
 };
 
-Daemon::Daemon(std::string file, config::Config config)
-    : file_(std::move(file)),
+Daemon::Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen)
+    : file_(options.file),
+      watch_wanted_(options.watch),
       config_(std::make_shared<const config::Config>(std::move(config))),
       process_(config_->workers ? config_->workers : proxy::default_workers()),
       monitor_(control_, random_seed(),
@@ -137,6 +143,7 @@ Daemon::Daemon(std::string file, config::Config config)
   use_access_log(open_access_log(*config_));
   monitor_.await_more(true);
   apply(config_, false);
+  watch_.start_from(std::move(seen));
   start_admin();
 }
 
@@ -247,30 +254,7 @@ admin::Control Daemon::control() {
               },
           .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
           .recent = [this](std::string prefix, size_t limit,
-                           auto done) { find_recent(std::move(prefix), limit, std::move(done)); }};
-}
-
-/// Each worker looks through its own memory, and the last one to answer has the whole told.
-void Daemon::find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done) {
-  struct Search {
-    std::string prefix;
-    std::function<void(admin::Control::Recent)> done;
-    size_t waiting;
-    admin::Control::Recent found;
-  };
-  const auto search = std::make_shared<Search>(Search{std::move(prefix), std::move(done), workers_.size(), {}});
-  const auto gather = [search, limit](const admin::Control::Recent& part) {
-    auto& found = search->found;
-    found.insert(found.end(), part.begin(), part.end());
-    if (--search->waiting) return;
-    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.wall_ns > b.wall_ns; });
-    found.resize(std::min(found.size(), limit));
-    search->done(std::move(found));
-  };
-  for (auto& worker : workers_)
-    worker->post([this, search, limit, gather, w = worker.get()] {
-      boost::asio::post(control_, [gather, part = w->recent.find(search->prefix, limit)] { gather(part); });
-    });
+                           auto done) { find_recent(control_, workers_, std::move(prefix), limit, std::move(done)); }};
 }
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
@@ -294,6 +278,7 @@ void Daemon::run() {
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
+  watch_.switch_on(watch_wanted_ || config_->watch);
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
   manager_.ready(summary());
@@ -350,7 +335,8 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   };
   if (draining_) return ended_as(Kind::refused, "weir is ending");  // which the service manager knows
   if (!dry_run) manager_.reloading();
-  auto loaded = route::load_checked(file_);
+  auto loaded = route::load_checked(file_, dry_run ? config::Environment::real() : watch_.environment());
+  if (!dry_run) watch_.loaded(loaded.config.has_value());
   outcome.warnings = std::move(loaded.warnings);
   outcome.errors = std::move(loaded.errors);
   if (loaded.unreadable)
@@ -367,6 +353,7 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
     const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
     auto log = other_log ? open_access_log(*next) : nullptr;
     apply(next, true);
+    watch_.switch_on(watch_wanted_ || next->watch);
     if (other_log) use_access_log(std::move(log));
     if (next->limits.connections != old->limits.connections) warn_of_descriptors();
     return ended_as(Kind::applied, {});
@@ -477,6 +464,7 @@ void Daemon::look_at_drain() {
 void Daemon::end() {
   monitor_.stop();
   discovery_.stop();
+  watch_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
   listeners_.remove_unix_files();
@@ -490,10 +478,11 @@ void Daemon::end() {
 }  // namespace
 
 int run_daemon(const DaemonOptions& options) {
-  auto loaded = route::load_checked(options.file);
+  ConfigWatch::Seen seen = std::make_shared<config::SeenFiles>();
+  auto loaded = route::load_checked(options.file, config::recording(config::Environment::real(), seen));
   if (const int code = cli::report_problems(options.file, loaded)) return code;
   try {
-    Daemon daemon(options.file, std::move(*loaded.config));
+    Daemon daemon(options, std::move(*loaded.config), std::move(seen));
     daemon.run();
     return 0;
   } catch (const std::exception& error) {

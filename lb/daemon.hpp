@@ -5,7 +5,8 @@
 namespace weir {
 
 struct DaemonOptions {
-  std::string file;  // the configuration; read again at each reload
+  std::string file;    // the configuration; read again at each reload
+  bool watch = false;  // … and whenever it changes, whatever it says itself
 };
 
 /// Runs in the foreground until it is told to end. The exit code of the process: 0 after an orderly end, 1 if it can't
