@@ -141,6 +141,8 @@ void read_backend_url(Reader& in, const Node& node, Backend& backend) {
   if (const std::string problem = read_url(*text, backend); !problem.empty()) in.error(node.at, problem);
 }
 
+std::string parse_backend_url(const std::string& text, Backend& backend) { return read_url(text, backend); }
+
 std::string show_backend_url(const Backend& backend) {
   if (!backend.host.empty()) return "http://" + backend.authority;
   if (backend.address.length == 0) return {};

@@ -118,6 +118,7 @@ struct Backend {
   std::string zone;
   std::string host;  // a name for DNS; `address` is then empty until it is resolved, and `port` counts
   uint16_t port = 0;
+  bool added = false;       // by `weir backend add`
   bool discovered = false;  // by the pool's `discover`; its name is its address
   Location at;
   bool same_target(const Backend& other) const { return name == other.name && address == other.address; }
@@ -287,6 +288,7 @@ struct Admin {
   std::optional<Endpoint> bind;                 // everything; beyond loopback only with a token
   std::string socket = "/run/weir/admin.sock";  // a unix socket with everything; empty: none
   std::string token_file, token;                // the path, and what stands in it; empty: none
+  std::string state_file;                       // keeps what `weir backend --persist` changed; empty: none
   std::optional<Endpoint> metrics;              // only /metrics, /-/healthy, /-/ready
 };
 

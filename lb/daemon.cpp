@@ -15,9 +15,11 @@
 
 #include "config/diff.hpp"
 #include "lb/admin/server.hpp"
+#include "lb/backend_orders.hpp"
 #include "lb/base/log.hpp"
 #include "lb/cli_check.hpp"
 #include "lb/config_watch.hpp"
+#include "lb/connection_room.hpp"
 #include "lb/discovery.hpp"
 #include "lb/find_recent.hpp"
 #include "lb/listeners.hpp"
@@ -39,28 +41,10 @@ constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
 constexpr auto kEndSlack = std::chrono::seconds(10);  // after drain_timeout: the last writes to the logs
 constexpr auto kAdoption = std::chrono::seconds(1);   // a reload waits so long for the workers to take it up
-constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
-constexpr uint64_t kFewestConnections = 64;           // with room for fewer it does not start
 
 uint64_t random_seed() {
   std::random_device entropy;
   return (uint64_t{entropy()} << 32) | entropy();
-}
-
-/// How many connections the limit of open files has room for: one descriptor on each side.
-uint64_t room_for_connections(uint64_t files) { return (files - std::min(files, kOtherDescriptors)) / 2; }
-
-/// limits.connections, or as many as there is room for. Throws if that is too little to be of use.
-uint32_t most_connections(const config::Config& config) {
-  const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
-  const uint64_t wanted = config.limits.connections;
-  const uint64_t least = wanted ? std::min(wanted, kFewestConnections) : kFewestConnections;
-  if (room < least)
-    throw std::runtime_error(
-        fmt::format("the limit of {} open files has room for {} connections; raise it to {} or more (LimitNOFILE= in "
-                    "systemd, ulimit -n in a shell)",
-                    files, room, kOtherDescriptors + 2 * least));
-  return static_cast<uint32_t>(std::min<uint64_t>(wanted ? wanted : room, UINT32_MAX));
 }
 
 class Daemon {
@@ -72,7 +56,8 @@ class Daemon {
  private:
   void apply(std::shared_ptr<const config::Config> config, bool reload);
   void serve(std::shared_ptr<proxy::Runtime> runtime, bool slow_start);
-  void follow_names();
+  void serve_pools(const std::map<std::string, config::Pool>& changed);
+  admin::ChangeOutcome change_backend(const config::BackendChange& change, bool persist);
   void start_admin();
   std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
   void use_access_log(std::shared_ptr<AccessLog> log);
@@ -95,6 +80,7 @@ class Daemon {
 
   const std::string file_;
   const bool watch_wanted_;  // by the command line
+  BackendOrders orders_;
   std::shared_ptr<const config::Config> config_;
   net::ServiceManager manager_ = net::ServiceManager::from_environment();
   boost::asio::io_context control_{1};
@@ -109,7 +95,7 @@ class Daemon {
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
-  Discovery discovery_{control_, random_seed(), process_, [this] { follow_names(); }};
+  Discovery discovery_{control_, random_seed(), process_, [this] { serve_pools(discovery_.changes(*runtime_)); }};
   ConfigWatch watch_{control_, [this](const std::string&) {
                        if (!draining_) reload(false);
                      }};
@@ -127,7 +113,8 @@ class Daemon {
 Daemon::Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen)
     : file_(options.file),
       watch_wanted_(options.watch),
-      config_(std::make_shared<const config::Config>(std::move(config))),
+      orders_(std::move(config)),
+      config_(orders_.running()),
       process_(config_->workers ? config_->workers : proxy::default_workers()),
       monitor_(control_, random_seed(),
                [this](const std::string& pool) {
@@ -221,13 +208,21 @@ void Daemon::serve(std::shared_ptr<proxy::Runtime> runtime, bool slow_start) {
   inventory_ = inventory;
 }
 
-/// DNS says other addresses: the same configuration goes on with other backends.
-void Daemon::follow_names() {
-  const auto changed = discovery_.changes(*runtime_);
+/// The same configuration goes on with other backends in these pools.
+void Daemon::serve_pools(const std::map<std::string, config::Pool>& changed) {
   if (changed.empty()) return;
   const auto runtime = registry_.with_pools(*runtime_, changed);
   serve(runtime, monitor_.first_round_done());
   on_each_worker([runtime](proxy::Worker& worker) { worker.adopt(runtime, {}, {}); });
+}
+
+admin::ChangeOutcome Daemon::change_backend(const config::BackendChange& change, bool persist) {
+  auto outcome = orders_.take(change, persist);
+  if (!outcome.problem.empty()) return outcome;
+  config_ = orders_.running();
+  discovery_.configure(config_);
+  serve_pools({{change.pool, discovery_.serving(*config_->find_pool(change.pool), runtime_.get())}});
+  return outcome;
 }
 
 void Daemon::start_admin() {
@@ -245,6 +240,7 @@ admin::Control Daemon::control() {
   return {.reload = [this](bool dry_run) { return reload(dry_run); },
           .order = [this](const auto& backend, BackendOrder order,
                           const std::string& by) { return monitor_.order(backend, order, by); },
+          .change = [this](const auto& change, bool persist) { return change_backend(change, persist); },
           .facts =
               [this] {
                 admin::Facts facts{file_, {}, shared_.connections.value.load(), last_reload_};
@@ -344,15 +340,19 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   if (!loaded.config)
     return ended_as(Kind::bad_configuration, fmt::format("{} error{} in the configuration, the old one keeps running",
                                                          outcome.errors.size(), outcome.errors.size() == 1 ? "" : "s"));
-  outcome.changes = config::diff(*config_, *loaded.config);
-  if (const char* reason = refusal(*loaded.config)) return ended_as(Kind::refused, reason);
+  std::vector<std::string> forgotten;
+  auto with_orders = orders_.preview(*loaded.config, forgotten);
+  outcome.changes = config::diff(*config_, with_orders);
+  outcome.changes.insert(outcome.changes.end(), forgotten.begin(), forgotten.end());
+  if (const char* reason = refusal(with_orders)) return ended_as(Kind::refused, reason);
   if (dry_run) return ended_as(Kind::would_apply, {});
   try {
-    auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
+    auto next = std::make_shared<const config::Config>(std::move(with_orders));
     const auto old = config_;
     const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
     auto log = other_log ? open_access_log(*next) : nullptr;
     apply(next, true);
+    orders_.adopt(std::move(*loaded.config));
     watch_.switch_on(watch_wanted_ || next->watch);
     if (other_log) use_access_log(std::move(log));
     if (next->limits.connections != old->limits.connections) warn_of_descriptors();

@@ -168,7 +168,7 @@ config::Pool Discovery::serving(const config::Pool& configured, const proxy::Run
 std::map<std::string, config::Pool> Discovery::changes(const proxy::Runtime& running) {
   std::map<std::string, config::Pool> changed;
   for (const auto& pool : running.pools) {
-    const auto* configured = running.config->find_pool(pool->config->name);
+    const auto* configured = config_->find_pool(pool->config->name);
     if (!configured || !discover::has_names(*configured)) continue;
     auto expanded = discover::expand(*configured, names_, pool->config.get());
     warn_of_limit(configured->name, expanded.left_out);

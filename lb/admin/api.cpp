@@ -262,6 +262,9 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
   static constexpr auto kOrder = [](Api& api, const Request& r, const Segments& s, Text) {
     return api.order(s[3], s[5], s[6], r.peer);
   };
+  static constexpr auto kChange = [](Api& api, const Request& r, const Segments& s, Text query) {
+    return api.change(s[3], decoded(s[5]), s[6], query, r.peer);
+  };
   static constexpr std::array kRoutes{
       Route{"GET", "/metrics", true,
             [](Api& api, const Request&, const Segments&, Text) {
@@ -284,6 +287,9 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"POST", "/api/v1/pools/{}/backends/{}/drain", false, kOrder},
       Route{"POST", "/api/v1/pools/{}/backends/{}/disable", false, kOrder},
       Route{"POST", "/api/v1/pools/{}/backends/{}/enable", false, kOrder},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/add", false, kChange},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/weight", false, kChange},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/remove", false, kChange},
       Route{"POST", "/api/v1/reload", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
       Route{"GET", "/api/v1/explain", false,

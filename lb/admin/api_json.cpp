@@ -88,6 +88,7 @@ json::object backend_object(const config::Pool& pool, size_t index, const Backen
   object["reason"] = reason;
   object["since"] = since;
   object["sessions_until"] = sessions_until(pool, state);
+  object["source"] = config.discovered ? "dns" : config.added ? "api" : "file";
   object["weight"] = config.weight;
   object["effective_weight"] = config.weight * (state.weight_permille.load() / 1000.0);
   object["backup"] = config.backup;
@@ -253,6 +254,18 @@ std::string backend_json(const PoolEntry& pool, size_t index, const bool* change
   object["pool"] = pool.state->name;
   object["usable"] = usable(pool);
   if (changed) object["changed"] = *changed;
+  return json_text(object);
+}
+
+std::string changed_json(const Inventory& inventory, const config::BackendChange& change, bool persisted) {
+  json::object object;
+  for (const auto& pool : inventory.pools)
+    for (size_t i = 0; i < pool.backends.size() && pool.state->name == change.pool; ++i)
+      if (pool.backends[i]->name == change.name) object = backend_object(*pool.config, i, *pool.backends[i]);
+  object["pool"] = change.pool;
+  object["name"] = change.name;
+  object["persisted"] = persisted;
+  if (change.kind != config::BackendChange::Kind::remove) object["weight"] = change.weight;
   return json_text(object);
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/backend_changes.hpp"
 #include "config/load.hpp"
 #include "lb/base/state.hpp"
 #include "lb/proxy/explain.hpp"
@@ -44,10 +45,18 @@ struct Facts {
   std::shared_ptr<const LastReload> last_reload = {};          // null before the first
 };
 
+/// What became of a change of a pool's backends.
+struct ChangeOutcome {
+  uint16_t status = 200;     // of the answer
+  std::string problem = {};  // why not; empty: done
+};
+
 struct Control {
   std::function<ReloadOutcome(bool dry_run)> reload = {};
   /// False: it had that order already. `by`: who ordered it, for people.
   std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
+  /// When it returns, requests to come obey it.
+  std::function<ChangeOutcome(const config::BackendChange&, bool persist)> change = {};
   std::function<Facts()> facts = {};
   std::function<proxy::Explanation(const proxy::Question&)> explain = {};
   /// Asks the workers for the requests that they remember (RecentRequests::find over all of them); `done` is called
