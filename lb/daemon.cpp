@@ -22,6 +22,7 @@
 #include "lb/connection_room.hpp"
 #include "lb/discovery.hpp"
 #include "lb/find_recent.hpp"
+#include "lb/inventory_of.hpp"
 #include "lb/listeners.hpp"
 #include "lb/net/service_manager.hpp"
 #include "lb/net/socket.hpp"
@@ -56,7 +57,8 @@ class Daemon {
  private:
   void apply(std::shared_ptr<const config::Config> config, bool reload);
   void serve(std::shared_ptr<proxy::Runtime> runtime, bool slow_start);
-  void serve_pools(const std::map<std::string, config::Pool>& changed);
+  void serve_pools(const std::map<std::string, config::Pool>& changed, bool wait);
+  void await_workers(std::counting_semaphore<>& adopted) const;
   admin::ChangeOutcome change_backend(const config::BackendChange& change, bool persist);
   void start_admin();
   std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
@@ -95,7 +97,8 @@ class Daemon {
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
-  Discovery discovery_{control_, random_seed(), process_, [this] { serve_pools(discovery_.changes(*runtime_)); }};
+  Discovery discovery_{control_, random_seed(), process_,
+                       [this] { serve_pools(discovery_.changes(*runtime_), false); }};
   ConfigWatch watch_{control_, [this](const std::string&) {
                        if (!draining_) reload(false);
                      }};
@@ -180,40 +183,40 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
       adopted->release();
     });
   }
-  // Who is told "reloaded" may count on it: the next request goes by the new configuration.
-  const auto patience = std::chrono::steady_clock::now() + kAdoption;
-  for (size_t i = 0; reload && i < workers_.size() && adopted->try_acquire_until(patience); ++i) {
-  }
+  if (reload) await_workers(*adopted);
   listeners_.commit(std::move(listeners));
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
 }
 
-/// For the control thread's part: health, and what the admin API shows.
+/// Who is told that it is done may count on it: the next request goes by the new configuration.
+void Daemon::await_workers(std::counting_semaphore<>& adopted) const {
+  const auto patience = Clock::now() + kAdoption;
+  for (size_t i = 0; i < workers_.size() && adopted.try_acquire_until(patience); ++i) {
+  }
+}
+
+/// For the control thread's part: health, and what the admin API shows. The pools are in the order of config_.
 void Daemon::serve(std::shared_ptr<proxy::Runtime> runtime, bool slow_start) {
-  for (auto& pool : runtime->pools)
-    if (!runtime_ || runtime_->find_pool(pool->config->name) != pool.get()) pool->publish();
+  for (size_t i = 0; i < runtime->pools.size(); ++i)
+    if (!runtime_ || i >= runtime_->pools.size() || runtime_->pools[i] != runtime->pools[i])
+      runtime->pools[i]->publish();
   runtime_ = runtime;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), slow_start);
-  auto inventory = std::make_shared<admin::Inventory>();
-  for (const auto& pool : runtime->pools) {
-    inventory->pools.push_back({pool->config, pool->state, pool->backends});
-    if (discover::has_names(*config_->find_pool(pool->config->name)))
-      inventory->pools.back().names = [this, pool = pool->config] { return discovery_.names_of(*pool); };
-  }
-  for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
-  inventory->routes.push_back(runtime->unrouted);
-  inventory->max_series = config_->max_series;
-  inventory->token = config_->admin.token;
-  inventory_ = inventory;
+  inventory_ = inventory_of(*runtime, *config_, discovery_);
 }
 
 /// The same configuration goes on with other backends in these pools.
-void Daemon::serve_pools(const std::map<std::string, config::Pool>& changed) {
+void Daemon::serve_pools(const std::map<std::string, config::Pool>& changed, bool wait) {
   if (changed.empty()) return;
   const auto runtime = registry_.with_pools(*runtime_, changed);
   serve(runtime, monitor_.first_round_done());
-  on_each_worker([runtime](proxy::Worker& worker) { worker.adopt(runtime, {}, {}); });
+  const auto adopted = std::make_shared<std::counting_semaphore<>>(0);
+  on_each_worker([runtime, adopted](proxy::Worker& worker) {
+    worker.adopt(runtime, {}, {});
+    adopted->release();
+  });
+  if (wait) await_workers(*adopted);
 }
 
 admin::ChangeOutcome Daemon::change_backend(const config::BackendChange& change, bool persist) {
@@ -221,7 +224,7 @@ admin::ChangeOutcome Daemon::change_backend(const config::BackendChange& change,
   if (!outcome.problem.empty()) return outcome;
   config_ = orders_.running();
   discovery_.configure(config_);
-  serve_pools({{change.pool, discovery_.serving(*config_->find_pool(change.pool), runtime_.get())}});
+  serve_pools({{change.pool, discovery_.serving(*config_->find_pool(change.pool), runtime_.get())}}, true);
   return outcome;
 }
 

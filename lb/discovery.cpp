@@ -167,18 +167,19 @@ config::Pool Discovery::serving(const config::Pool& configured, const proxy::Run
 
 std::map<std::string, config::Pool> Discovery::changes(const proxy::Runtime& running) {
   std::map<std::string, config::Pool> changed;
-  for (const auto& pool : running.pools) {
-    const auto* configured = config_->find_pool(pool->config->name);
-    if (!configured || !discover::has_names(*configured)) continue;
-    auto expanded = discover::expand(*configured, names_, pool->config.get());
-    warn_of_limit(configured->name, expanded.left_out);
+  for (size_t i = 0; i < running.pools.size(); ++i) {
+    const auto& pool = running.pools[i];
+    const auto& configured = config_->pools[i];
+    if (!discover::has_names(configured)) continue;
+    auto expanded = discover::expand(configured, names_, pool->config.get());
+    warn_of_limit(configured.name, expanded.left_out);
     const auto difference = discover::difference(*pool->config, expanded.pool);
     if (difference.empty() && expanded.pool.unresolved == pool->config->unresolved) continue;
     if (!difference.empty()) {
       log_difference(expanded.pool, difference);
       process_.backend_changes.fetch_add(1, std::memory_order_relaxed);
     }
-    changed.emplace(configured->name, std::move(expanded.pool));
+    changed.emplace(configured.name, std::move(expanded.pool));
   }
   return changed;
 }

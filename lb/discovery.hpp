@@ -25,7 +25,8 @@ class Discovery {
   void configure(std::shared_ptr<const config::Config> config);
   /// A configured pool as it serves now. `before`: the runtime so far; may be null.
   config::Pool serving(const config::Pool& configured, const proxy::Runtime* before);
-  /// The pools whose backends are no longer those of `running`; each change is logged.
+  /// The pools whose backends are no longer those of `running`, which has the configured ones in their order; each
+  /// change is logged.
   std::map<std::string, config::Pool> changes(const proxy::Runtime& running);
   /// Runs the loop until every name has been answered or has failed, but for half a second at most.
   void wait_for_first_round();
