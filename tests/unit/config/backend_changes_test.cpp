@@ -32,7 +32,7 @@ BackendChange add(const std::string& name, const std::string& url = "http://127.
   return {Kind::add, "app", name, url, weight};
 }
 BackendChange weight(const std::string& name, uint32_t value) { return {Kind::weight, "app", name, "", value}; }
-BackendChange remove(const std::string& name) { return {Kind::remove, "app", name, "", 1}; }
+BackendChange removal(const std::string& name) { return {Kind::remove, "app", name, "", 1}; }
 
 }  // namespace
 
@@ -40,13 +40,13 @@ TEST_CASE("backends are added, weighted and removed over the file") {
   BackendChanges changes;
   CHECK_FALSE(changes.take(written(), add("c", "http://c.internal:80", 3)));
   CHECK_FALSE(changes.take(written(), weight("a", 5)));
-  CHECK_FALSE(changes.take(written(), remove("b")));
+  CHECK_FALSE(changes.take(written(), removal("b")));
   CHECK(shown(changes) == "a*5 c*3");
   CHECK_FALSE(changes.take(written(), weight("c", 7)));
   CHECK_FALSE(changes.take(written(), weight("a", 1)));  // as the file has it
   CHECK(changes.all().size() == 2);
   CHECK(shown(changes) == "a*1 c*7");
-  CHECK_FALSE(changes.take(written(), remove("c")));
+  CHECK_FALSE(changes.take(written(), removal("c")));
   CHECK_FALSE(changes.take(written(), add("b", "http://127.0.0.1:9002")));  // the removal is taken back
   CHECK(changes.all().empty());
   CHECK(shown(changes) == "a*1 b*2");
@@ -67,9 +67,9 @@ TEST_CASE("what can't be is refused, with what exists") {
   refused(add("c", "c:80"), Why::wrong, "the scheme is missing");
   refused(add("a b"), Why::wrong, "can't be a name");
   refused(add("a"), Why::conflict, "has a backend a already");
-  CHECK_FALSE(changes.take(written(), remove("a")));
+  CHECK_FALSE(changes.take(written(), removal("a")));
   refused(add("a", "http://127.0.0.1:9999"), Why::conflict, "the configuration has a at http://127.0.0.1:9001");
-  refused(remove("b"), Why::conflict, "b is the last backend of pool app");
+  refused(removal("b"), Why::conflict, "b is the last backend of pool app");
   CHECK(shown(changes) == "b*2");
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("a reload keeps what fits and says what it forgets") {
   BackendChanges changes;
   CHECK_FALSE(changes.take(written(), add("c")));
   CHECK_FALSE(changes.take(written(), weight("a", 5)));
-  CHECK_FALSE(changes.take(written(), remove("b")));
+  CHECK_FALSE(changes.take(written(), removal("b")));
   Config same = written();
   CHECK(changes.apply(same).empty());
   Config other = written("c: \"http://127.0.0.1:1\", d: \"http://127.0.0.1:2\"");
@@ -86,7 +86,7 @@ TEST_CASE("a reload keeps what fits and says what it forgets") {
   CHECK(forgotten[0].find("backend a") != std::string::npos);
   CHECK(forgotten[2].find("the file has it now") != std::string::npos);
   CHECK(changes.all().empty());
-  CHECK(diff(written(), same) == std::vector<std::string>{"pool app: backend a: weight 1 → 5",
-                                                          "pool app: backend b removed",
+  CHECK(diff(written(), same) == std::vector<std::string>{"pool app: backend b removed (127.0.0.1:9002)",
+                                                          "pool app: backend a: weight 1 → 5",
                                                           "pool app: backend c added (127.0.0.1:9003)"});
 }
