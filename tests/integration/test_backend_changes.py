@@ -29,11 +29,11 @@ class BackendChanges(WeirTest):
         return {daemon.get(f"/{i}").text for i in range(12)}
 
     def test_added_weighted_removed(self):
-        daemon = self.weir(self.shape("ab"))
+        daemon = self.weir(self.shape("ab", pool={"balance": "random"}))
         clients = load(daemon.address(), clients=3)
         said = self.order(daemon, "add", "app/c", self.origins["c"].url, "--weight", "2")
         self.assertIn("app/c: added, weight 2; not persisted", said)
-        self.assertEqual(self.answers(daemon), {"a", "b", "c"})
+        wait_until(lambda: self.answers(daemon) == {"a", "b", "c"})
         self.assertEqual(self.names(daemon), {"a": (1, "file"), "b": (1, "file"), "c": (2, "api")})
         self.order(daemon, "weight", "app/c", "0")
         wait_until(lambda: self.answers(daemon) == {"a", "b"})
