@@ -12,7 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "lb/base/access_fields.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/log.hpp"
 
 namespace weir::config {
 
@@ -268,6 +270,21 @@ struct Log {
   enum class Format { json, combined };
   std::string access;  // "stdout", a path, or empty: off
   Format format = Format::json;
+  std::vector<LogFieldUse> fields;  // of a JSON line; empty: the default ones
+  log::Level level = log::Level::info;
+};
+
+struct Tracing {
+  enum class Trust { anyone, trusted_proxies };
+  std::string otlp;              // the collector's URL as written
+  Endpoint collector;            // … and its parts
+  std::string authority, path;   // for Host, and what is posted to
+  uint32_t sample_ppm = 10'000;  // of the traces that begin here, in millionths
+  std::string service = "weir";  // service.name
+  Trust trust = Trust::anyone;   // whose traceparent is believed
+  uint32_t queue = 4096;         // requests that wait to be sent
+  milliseconds timeout = 5s;     // for one POST, from connecting to the last byte of the answer
+  bool operator==(const Tracing&) const = default;
 };
 
 /// How names of backends are resolved.
@@ -301,6 +318,7 @@ struct Config {
   Limits limits;
   Http http;
   Log log;
+  std::optional<Tracing> tracing;
   Admin admin;
   Resolver resolver;
   std::string secret_file;               // empty: none

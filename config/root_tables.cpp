@@ -82,35 +82,7 @@ TypeOf<Http> http_section() {
            "Trailer fields that are passed on.")});
 }
 
-// ---- log, admin ----
-
-void read_access(Reader& in, const Node& node, Log& log) {
-  const std::string* target = expect_scalar(in, node, "stdout, off, or an absolute path");
-  if (!target) return;
-  if (*target == "off" || (node.is_plain() && *target == "false")) {
-    log.access.clear();
-  } else if (*target == "stdout" || (target->starts_with('/') && target->size() > 1 && target->size() < 4096)) {
-    std::string path = *target;
-    if (const std::string problem = rules::line(path); !problem.empty()) return in.error(node.at, problem);
-    log.access = *target;
-  } else {
-    in.error(node.at, fmt::format("{} is no target for the access log; write stdout, off, or an absolute path",
-                                  target->substr(0, 64)));
-  }
-}
-
-TypeOf<Log> log_section() {
-  const TypeDoc access{.text = "`stdout`, `off`, or an absolute path",
-                       .json = R"({"anyOf":[{"const":false},{"type":"string","pattern":"^(stdout|off|/.+)$"}]})"};
-  return Section<Log>("log", "The access log.",
-                      {custom<Log>(
-                           "access", access, read_access,
-                           [](const Log& log) { return log.access.empty() ? "off" : log.access; }, "Where it goes."),
-                       key("format", &Log::format,
-                           choice<Log::Format>({{"json", Log::Format::json}, {"combined", Log::Format::combined}}),
-                           "How a line looks."),
-                       later<Log>("fields")});
-}
+// ---- admin ----
 
 void read_socket(Reader& in, const Node& node, Admin& admin) {
   const std::string* path = expect_scalar(in, node, "off, or an absolute path");
@@ -300,7 +272,8 @@ Section<Config> make_root() {
           "Peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed."),
       key("limits", &Config::limits, limits_section(), "What the daemon takes from clients."),
       key("http", &Config::http, http_section(), "How strictly HTTP is taken."),
-      key("log", &Config::log, log_section(), "The access log."),
+      key("log", &Config::log, log_section(), "The access log, and how much is told of events."),
+      key("tracing", &Config::tracing, tracing_section(), "Spans of requests for a collector of OpenTelemetry."),
       key("admin", &Config::admin, admin_section(), "The operator's listener."),
       key("resolver", &Config::resolver, resolver_section(), "How names of backends are resolved."),
       secret_key(),
@@ -314,7 +287,7 @@ Section<Config> make_root() {
       key("drain_timeout", &Config::drain_timeout, duration(0ms, 24h),
           "… and how long requests and tunnels may go on then."),
   };
-  for (const char* name : {"cache", "jobs", "tracing", "http2", "zone", "tls"}) keys.push_back(later<Config>(name));
+  for (const char* name : {"cache", "jobs", "http2", "zone", "tls"}) keys.push_back(later<Config>(name));
   return {"configuration", "", std::move(keys)};
 }
 

@@ -21,6 +21,9 @@ Key<Config> secret_key();
 /// Every pool with affinity has keys to sign with.
 void check_secret(Reader& in, const Node& root, const Config& config);
 
+TypeOf<Log> log_section();
+TypeOf<Tracing> tracing_section();
+
 /// The names that `balance` knows. The registry in lb/balance has the same ones; a test compares the two.
 const std::vector<std::string>& balance_names();
 

@@ -105,6 +105,17 @@ Examples:
   weir reload --dry-run)");
 }
 
+void add_reopen(CLI::App& app, AdminWords& words) {
+  auto* command = app.add_subcommand("reopen", "Have a running Weir open its access log again, after it was rotated");
+  add_where(command, words);
+  command->footer(
+      R"(It returns once nothing more is written to the old file, which may be compressed then; no line is lost.
+Exit code: 0 done, or there is no file to open; 1 it can't be opened, and the old file stays in use.
+
+Examples:
+  mv access.log access.log.1 && weir reopen && gzip access.log.1)");
+}
+
 void add_explain(CLI::App& app, AdminWords& words) {
   auto* command = app.add_subcommand("explain", "Say what would become of a request: route, pool, backend, and why");
   command->add_option("FILE METHOD URL", words.request, "the configuration, or --live instead of it; then the request")
@@ -157,6 +168,7 @@ void add_admin_commands(CLI::App& app, AdminWords& words) {
   add_orders(app, words);
   add_backend_changes(app, words);
   add_reload(app, words);
+  add_reopen(app, words);
   add_explain(app, words);
   add_why(app, words);
 }
@@ -168,6 +180,7 @@ std::optional<int> run_admin_command(std::string_view command, const AdminWords&
     if (command == "drain" || command == "disable" || command == "enable") return order(command, words);
     if (command == "backend") return change_backend(words);
     if (command == "reload") return reload(words);
+    if (command == "reopen") return reopen(words);
     if (command == "explain") return explain(words);
     if (command == "why") return why(words);
     return std::nullopt;

@@ -54,6 +54,7 @@ int status(const AdminWords& words);
 int order(std::string_view what, const AdminWords& words);
 int change_backend(const AdminWords& words);
 int reload(const AdminWords& words);
+int reopen(const AdminWords& words);
 int explain(const AdminWords& words);
 int why(const AdminWords& words);
 int top(const AdminWords& words);

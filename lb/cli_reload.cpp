@@ -1,4 +1,4 @@
-// `weir reload`.
+// `weir reload` and `weir reopen`.
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
@@ -59,6 +59,18 @@ int reload(const AdminWords& words) {
     fmt::print("dry run: {}; generation {} keeps running\n", amount, generation);
   else
     fmt::print("reloaded: {}; generation {} is running\n", amount, generation);
+  return 0;
+}
+
+int reopen(const AdminWords& words) {
+  const auto client = make_client(words);
+  const auto answer = ask(*client, "POST", "/api/v1/reopen");
+  if (answer.at("access_log").is_null())
+    fmt::print("there is no access log (log.access)\n");
+  else if (!answer.at("reopened").as_bool())
+    fmt::print("the access log goes to {}: there is no file to open\n", text(answer.at("access_log")));
+  else
+    fmt::print("reopened: {}\n", text(answer.at("access_log")));
   return 0;
 }
 

@@ -54,6 +54,7 @@ void print_one(const json::value& request, bool colours) {
     fmt::print("route {}: it reached no pool\n", text(request, "route").empty() ? "(none)" : text(request, "route"));
   else
     fmt::print("route {}, pool {}\n", text(request, "route"), text(request, "pool"));
+  if (const auto trace = text(request, "trace_id"); !trace.empty()) fmt::print("trace {}\n", trace);
   const auto& tries = request.at("tries").as_array();
   if (tries.empty()) return;
   Table table({{"TRY", true}, {"BACKEND"}, {"ADDRESS"}, {"AFTER", true}, {"TOOK", true}, {"CONNECTION"}, {"RESULT"}});

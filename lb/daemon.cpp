@@ -30,6 +30,7 @@
 #include "lb/proxy/host_limits.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/check.hpp"
+#include "lb/telemetry.hpp"
 
 namespace weir {
 
@@ -61,7 +62,6 @@ class Daemon {
   void await_workers(std::counting_semaphore<>& adopted) const;
   admin::ChangeOutcome change_backend(const config::BackendChange& change, bool persist);
   void start_admin();
-  std::shared_ptr<AccessLog> open_access_log(const config::Config& config) const;
   void use_access_log(std::shared_ptr<AccessLog> log);
   admin::ReloadOutcome reload(bool dry_run);
   void tell_manager(const admin::ReloadOutcome& outcome);
@@ -93,7 +93,8 @@ class Daemon {
   proxy::Shared shared_;
   std::shared_ptr<AccessLog> access_log_;
   std::vector<std::shared_ptr<AccessLog>> old_access_logs_;  // until their writers have ended
-  Rng rng_{random_seed()};                                   // of the control thread
+  Exporters exporters_{process_};
+  Rng rng_{random_seed()};  // of the control thread
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
@@ -130,7 +131,9 @@ Daemon::Daemon(const DaemonOptions& options, config::Config config, ConfigWatch:
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
-  use_access_log(open_access_log(*config_));
+  log::set_level(config_->log.level);
+  if (const auto settings = access_log_settings(*config_, process_.workers))
+    use_access_log(std::make_shared<AccessLog>(*settings));
   monitor_.await_more(true);
   apply(config_, false);
   watch_.start_from(std::move(seen));
@@ -140,16 +143,6 @@ Daemon::Daemon(const DaemonOptions& options, config::Config config, ConfigWatch:
 Daemon::~Daemon() {
   monitor_.stop();
   if (admin_) admin_->stop();
-}
-
-/// Null if there is none. Throws if it can't be opened.
-std::shared_ptr<AccessLog> Daemon::open_access_log(const config::Config& config) const {
-  if (config.log.access.empty()) return nullptr;
-  AccessLog::Settings settings;
-  settings.path = config.log.access;
-  settings.format = config.log.format == config::Log::Format::combined ? AccessFormat::combined : AccessFormat::json;
-  settings.workers = process_.workers;
-  return std::make_shared<AccessLog>(settings);
 }
 
 void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
@@ -169,6 +162,7 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   discovery_.configure(next);
   auto runtime = registry_.build(next, process_.generation + 1,
                                  [this](const config::Pool& pool) { return discovery_.serving(pool, runtime_.get()); });
+  runtime->tracer = exporters_.tracer(*next);
   config_ = next;
   serve(runtime, reload);
   shared_.max_connections = connections;
@@ -253,7 +247,8 @@ admin::Control Daemon::control() {
               },
           .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
           .recent = [this](std::string prefix, size_t limit,
-                           auto done) { find_recent(control_, workers_, std::move(prefix), limit, std::move(done)); }};
+                           auto done) { find_recent(control_, workers_, std::move(prefix), limit, std::move(done)); },
+          .reopen = [this](auto done) { reopen_access_log(control_, access_log_, std::move(done)); }};
 }
 
 void Daemon::publish_ready() { process_.ready = !draining_ && monitor_.first_round_done(); }
@@ -352,12 +347,14 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   try {
     auto next = std::make_shared<const config::Config>(std::move(with_orders));
     const auto old = config_;
-    const bool other_log = next->log.access != old->log.access || next->log.format != old->log.format;
-    auto log = other_log ? open_access_log(*next) : nullptr;
+    const auto log_settings = access_log_settings(*next, process_.workers);
+    const bool other_log = log_settings != access_log_settings(*old, process_.workers);
+    auto log = other_log && log_settings ? std::make_shared<AccessLog>(*log_settings) : nullptr;
     apply(next, true);
     orders_.adopt(std::move(*loaded.config));
     watch_.switch_on(watch_wanted_ || next->watch);
     if (other_log) use_access_log(std::move(log));
+    log::set_level(next->log.level);
     if (next->limits.connections != old->limits.connections) warn_of_descriptors();
     return ended_as(Kind::applied, {});
   } catch (const std::exception& error) {
@@ -385,6 +382,7 @@ void Daemon::log_reload(const admin::ReloadOutcome& outcome) {
 void Daemon::watch_memory() {
   using proxy::MemoryLevel;
   std::erase_if(old_access_logs_, [](const auto& log) { return log->ended(); });
+  exporters_.sweep();
   const double share =
       static_cast<double>(proxy::resident_bytes()) / static_cast<double>(std::max<uint64_t>(1, config_->limits.memory));
   const auto level = share >= 0.98   ? MemoryLevel::stop_accepting
@@ -416,7 +414,7 @@ void Daemon::wait_for_signals() {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return draining_ ? void() : void(reload(false));
-  if (signal == SIGUSR1) return access_log_ ? access_log_->reopen() : void();
+  if (signal == SIGUSR1) return access_log_ ? void(access_log_->reopen()) : void();
   if (draining_) {
     log::warn("ending_now",
               {{"reason", "second signal"}, {"connections", std::to_string(shared_.connections.value.load())}});

@@ -36,7 +36,7 @@ Every day:
   weir reload                            # a bad file changes nothing and says why; kill -HUP PID does the same
   weir drain POOL/BACKEND                # before you restart it; weir enable POOL/BACKEND after
   kill -TERM PID                         # finish what is in flight, then end
-  kill -USR1 PID                         # open the access log again, after rotating it
+  weir reopen                            # open the access log again, after rotating it (or: kill -USR1 PID)
 
 Exit codes: 0 well; 1 it failed (port in use, no such file, no permission, no Weir listens); 2 wrong usage or a bad configuration.
 "weir COMMAND --help" says more about a command.)";

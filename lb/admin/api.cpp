@@ -172,6 +172,18 @@ Reply Api::explain(std::string_view query) const {
   return told.question.empty() ? json_reply(explanation_json(told)) : problem(400, told.question);
 }
 
+void Api::reopen(std::function<void(Reply)> done) const {
+  sources_.control.reopen([done = std::move(done)](const Reopened& outcome) {
+    if (!outcome.error.empty())
+      return done(problem(500, fmt::format("the access log {} can't be opened: {}; the old file stays in use",
+                                           outcome.path, outcome.error)));
+    std::string path;
+    append_escaped(outcome.path, EscapeStyle::json, path);
+    done(json_reply(fmt::format("{{\"access_log\": {}, \"reopened\": {}}}\n", path.empty() ? "null" : '"' + path + '"',
+                                !path.empty() && !outcome.fixed)));
+  });
+}
+
 void Api::recent(std::string_view query, std::function<void(Reply)> done) const {
   constexpr size_t kMost = 100;
   sources_.control.recent(query_value(query, "id"), kMost, [done = std::move(done)](const Control::Recent& found) {
@@ -295,6 +307,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"GET", "/api/v1/explain", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.explain(query); }},
       Route{"GET", "/api/v1/requests", false, nullptr},  // answered later
+      Route{"POST", "/api/v1/reopen", false, nullptr},   // as well
       Route{"GET", "/api/v1/causes", false,
             [](Api&, const Request&, const Segments&, Text) { return json_reply(causes_json()); }},
       Route{"GET", "/api/v1/events", false,
@@ -332,6 +345,7 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
     reply.allow = found->method == "GET" ? "GET, HEAD" : "POST";
     return done(std::move(reply));
   }
+  if (!found->handle && found->method == "POST") return reopen(std::move(done));
   if (!found->handle) return recent(query, std::move(done));
   done(found->handle(*this, request, asked, query));
 }

@@ -55,6 +55,7 @@ class Api {
   Reply reload(std::string_view query) const;
   Reply explain(std::string_view query) const;
   void recent(std::string_view query, std::function<void(Reply)> done) const;
+  void reopen(std::function<void(Reply)> done) const;
   Reply backend(std::string_view pool, std::string_view name) const;
   Reply order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const;
   Reply change(std::string_view pool, const std::string& name, std::string_view what, std::string_view query,

@@ -51,6 +51,13 @@ struct ChangeOutcome {
   std::string problem = {};  // why not; empty: done
 };
 
+/// The access log opened anew. No path: there is none.
+struct Reopened {
+  std::string path = {};
+  bool fixed = false;      // standard output: nothing to open
+  std::string error = {};  // why not; the old file stays in use
+};
+
 struct Control {
   std::function<ReloadOutcome(bool dry_run)> reload = {};
   /// False: it had that order already. `by`: who ordered it, for people.
@@ -63,6 +70,8 @@ struct Control {
   /// later, on the control thread, or never if the process ends.
   using Recent = std::vector<proxy::RequestRecord>;
   std::function<void(std::string prefix, size_t limit, std::function<void(Recent)> done)> recent = {};
+  /// `done` is called once nothing more will be written to the old file, on the control thread.
+  std::function<void(std::function<void(Reopened)> done)> reopen = {};
 };
 
 }  // namespace weir::admin

@@ -216,6 +216,22 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
   log.add({{"reason", "write_failed"}}, log_lines_lost);
   log.move_to(families);
 
+  FamilyWriter spans(
+      "weir_tracing_spans_total",
+      "Spans by what became of them: taken by the collector, dropped because the queue was full, or lost "
+      "because the collector refused them or could not be reached.",
+      MetricType::Counter);
+  spans.add({{"result", "exported"}}, process.traces.exported.load());
+  spans.add({{"result", "dropped"}}, process.traces.dropped.load());
+  spans.add({{"result", "failed"}}, process.traces.failed.load());
+  spans.move_to(families);
+
+  FamilyWriter posts("weir_tracing_posts_total", "Requests made to the collector by their result.",
+                     MetricType::Counter);
+  posts.add({{"result", "ok"}}, process.traces.posts_ok.load());
+  posts.add({{"result", "failed"}}, process.traces.posts_failed.load());
+  posts.move_to(families);
+
   FamilyWriter errors("weir_protocol_errors_total", "Requests refused before a route was known, by cause.",
                       MetricType::Counter);
   for (size_t i = 0; i < kCauseCount; ++i)

@@ -33,6 +33,7 @@ json::object request_object(const proxy::RequestRecord& request) {
   append_rfc3339(request.wall_ns, time);
   json::object object;
   object["id"] = valid_utf8(request.id.view());
+  object["trace_id"] = request.trace_id.view();
   object["time"] = time;
   object["duration_ms"] = request.duration_us / 1000.0;
   object["client"] = valid_utf8(request.client.view());

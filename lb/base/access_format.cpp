@@ -24,15 +24,14 @@ void append_ms(uint64_t microseconds, std::string& out) {
   out.append(digits, 4);
 }
 
-/// `key` comes with its punctuation: `","method":"`.
-void append_text(std::string_view key, std::string_view value, std::string& out) {
-  out += key;
-  append_escaped(value, EscapeStyle::json, out);
-}
-
-void append_number(std::string_view key, uint64_t value, std::string& out) {
-  out += key;
-  append_number(value, out);
+/// 0 is null.
+template <typename Append>
+void append_or_null(uint64_t value, Append append, std::string& out) {
+  if (value == 0) {
+    out += "null";
+  } else {
+    append(value, out);
+  }
 }
 
 void append_or_dash(std::string_view value, std::string& out) {
@@ -45,40 +44,87 @@ void append_or_dash(std::string_view value, std::string& out) {
 
 std::string_view protocol(const AccessRecord& record) { return record.minor == 0 ? "HTTP/1.0" : "HTTP/1.1"; }
 
+bool is_header(LogField field) { return field == LogField::request_header || field == LogField::response_header; }
+
+/// Between quotes?
+bool is_text(LogField field) {
+  switch (field) {
+    case LogField::status:
+    case LogField::upstream_status:
+    case LogField::duration_ms:
+    case LogField::upstream_ms:
+    case LogField::bytes_in:
+    case LogField::bytes_out:
+    case LogField::attempts: return false;
+    default: return true;
+  }
+}
+
+std::string_view text_of(LogField field, size_t header, const AccessRecord& record) {
+  switch (field) {
+    case LogField::client: return record.client;
+    case LogField::user: return record.user;
+    case LogField::method: return record.method;
+    case LogField::target: return record.target;
+    case LogField::host: return record.host;
+    case LogField::listener: return record.listener;
+    case LogField::route: return record.route;
+    case LogField::pool: return record.pool;
+    case LogField::backend: return record.backend;
+    case LogField::request_id: return record.request_id;
+    case LogField::user_agent: return record.user_agent;
+    case LogField::referer: return record.referer;
+    case LogField::trace_id: return record.trace_id;
+    case LogField::span_id: return record.span_id;
+    case LogField::path: return record.path;
+    case LogField::query: return record.query;
+    case LogField::request_header:
+    case LogField::response_header: return header < record.headers.size() ? record.headers[header] : std::string_view();
+    default: return {};
+  }
+}
+
 }  // namespace
 
-void format_json(const AccessRecord& record, std::string& out) {
-  out += R"({"time":")";
-  append_rfc3339(record.wall_ns, out);
-  append_text(R"(","client":")", record.client, out);
-  append_text(R"(","user":")", record.user, out);
-  append_text(R"(","method":")", record.method, out);
-  append_text(R"(","target":")", record.target, out);
-  append_text(R"(","host":")", record.host, out);
-  append_number(R"(","status":)", record.status, out);
-  out += R"(,"cause":")";
-  out += info(record.cause).name;
-  out += R"(","duration_ms":)";
-  append_ms(record.duration_us, out);
-  out += R"(,"upstream_ms":)";
-  if (record.upstream_us == 0) {
-    out += "null";
-  } else {
-    append_ms(record.upstream_us, out);
+std::vector<LogFieldUse> default_log_fields(bool with_trace) {
+  std::vector<LogFieldUse> fields;
+  for (const auto& known : kLogFields)
+    if (known.field < LogField::trace_id || (with_trace && known.field == LogField::trace_id))
+      fields.push_back({known.field, std::string(known.name)});
+  return fields;
+}
+
+JsonLine::JsonLine(const std::vector<LogFieldUse>& fields) : end_("{") {
+  size_t headers = 0;
+  for (const auto& use : fields) {
+    std::string before = end_ + (parts_.empty() ? "\"" : ",\"");
+    append_escaped(use.name, EscapeStyle::json, before);
+    before += is_text(use.field) ? "\":\"" : "\":";
+    parts_.push_back({std::move(before), use.field, headers});
+    end_ = is_text(use.field) ? "\"" : "";
+    headers += is_header(use.field);
   }
-  append_number(R"(,"bytes_in":)", record.bytes_received, out);
-  append_number(R"(,"bytes_out":)", record.bytes_sent, out);
-  append_number(R"(,"attempts":)", record.attempts, out);
-  append_text(R"(,"listener":")", record.listener, out);
-  append_text(R"(","route":")", record.route, out);
-  append_text(R"(","pool":")", record.pool, out);
-  append_text(R"(","backend":")", record.backend, out);
-  append_text(R"(","request_id":")", record.request_id, out);
-  append_text(R"(","user_agent":")", record.user_agent, out);
-  append_text(R"(","referer":")", record.referer, out);
-  out += R"(","protocol":")";
-  out += protocol(record);
-  out += "\"}\n";
+  end_ += "}\n";
+}
+
+void JsonLine::format(const AccessRecord& record, std::string& out) const {
+  for (const Part& part : parts_) {
+    out += part.before;
+    switch (part.field) {
+      case LogField::time: append_rfc3339(record.wall_ns, out); break;
+      case LogField::cause: out += info(record.cause).name; break;
+      case LogField::protocol: out += protocol(record); break;
+      case LogField::status: append_number(record.status, out); break;
+      case LogField::upstream_status: append_or_null(record.upstream_status, append_number, out); break;
+      case LogField::duration_ms: append_ms(record.duration_us, out); break;
+      case LogField::upstream_ms: append_or_null(record.upstream_us, append_ms, out); break;
+      case LogField::bytes_in: append_number(record.bytes_received, out); break;
+      case LogField::bytes_out: append_number(record.bytes_sent, out); break;
+      case LogField::attempts: append_number(record.attempts, out); break;
+      default: append_escaped(text_of(part.field, part.header, record), EscapeStyle::json, out);
+    }
+  }
+  out += end_;
 }
 
 void format_combined(const AccessRecord& record, std::string& out) {

@@ -43,14 +43,14 @@ class ByteRing {
   /// Writer: hands over what reserve() gave.
   void commit() { head_.store(reserved_, std::memory_order_release); }
 
-  /// Reader: passes each record that is there now to `take(span)`, whose bytes are valid until it returns. The ring
-  /// bytes that were freed.
+  /// Reader: passes each record that is there now, `most` at most, to `take(span)`, whose bytes are valid until it
+  /// returns. The ring bytes that were freed.
   template <typename Take>
-  size_t consume(Take&& take) {
+  size_t consume(Take&& take, size_t most = ~size_t{0}) {
     const uint64_t head = head_.load(std::memory_order_acquire);
     const uint64_t first = tail_.load(std::memory_order_relaxed);
     uint64_t tail = first;
-    while (tail != head) {
+    while (tail != head && most > 0) {
       const size_t offset = tail & (capacity_ - 1);
       uint64_t length;
       std::memcpy(&length, memory_.get() + offset, sizeof(length));
@@ -59,6 +59,7 @@ class ByteRing {
       } else {
         take(std::span<const std::byte>(memory_.get() + offset + sizeof(length), length));
         tail += rounded(length + sizeof(length));
+        --most;
       }
       tail_.store(tail, std::memory_order_release);
     }

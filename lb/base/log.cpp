@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 namespace weir::log {
 namespace {
 
+std::atomic<Level> least_level{Level::info};
 std::mutex sink_mutex;
 std::shared_ptr<Sink> current_sink;  // null: stderr
 
@@ -64,7 +66,10 @@ void format_event(int64_t wall_ns, Level level, std::string_view name, std::init
   out += '\n';
 }
 
+void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
+
 void event(Level level, std::string_view name, std::initializer_list<Field> fields) noexcept {
+  if (level < least_level.load(std::memory_order_relaxed)) return;
   try {
     std::string line;
     format_event(wall_now_ns(), level, name, fields, line);

@@ -27,6 +27,9 @@ inline void error(std::string_view name, std::initializer_list<Field> fields = {
   event(Level::error, name, fields);
 }
 
+/// Events below `least` are left out from now on; any thread. All are told until it is called.
+void set_level(Level least);
+
 /// Takes the lines (each with its newline) in place of stderr; may be called from several threads at once. An empty one
 /// means stderr again.
 using Sink = std::function<void(std::string_view line)>;

@@ -49,6 +49,7 @@ ssize_t LogOutput::write_some(std::string_view bytes) {
 
 LogOutput::Outcome LogOutput::write(std::string_view lines, int step_ms, const std::function<bool()>& keep_waiting) {
   Outcome outcome;
+  const std::string_view all = lines;
   if (cut_ && !lines.empty()) {
     if (write_some("\n") == 1) cut_ = false;
   }
@@ -68,6 +69,7 @@ LogOutput::Outcome LogOutput::write(std::string_view lines, int step_ms, const s
     }
     outcome.error = error;
     outcome.lost_lines = static_cast<size_t>(std::count(lines.begin(), lines.end(), '\n'));
+    outcome.whole_lines = all.substr(0, all.size() - lines.size()).rfind('\n') + 1;  // npos + 1 is 0
     break;
   }
   return outcome;

@@ -16,8 +16,9 @@ class LogOutput {
   static LogOutput open(const std::string& path);
 
   struct Outcome {
-    int error = 0;          // errno of the first failure
-    size_t lost_lines = 0;  // not written, or only in part
+    int error = 0;           // errno of the first failure
+    size_t lost_lines = 0;   // not written, or only in part
+    size_t whole_lines = 0;  // bytes of those before them
   };
   /// Writes all of `lines`. While the reader takes nothing it waits in steps of `step_ms`, as long as `keep_waiting()`;
   /// what remains then is lost with error EAGAIN. After a line that was cut, the next one begins on a line of its own.

@@ -13,6 +13,7 @@
 #include "lb/base/cause.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/trace_counters.hpp"
 
 namespace weir {
 
@@ -142,6 +143,7 @@ struct ProcessState {
   std::atomic<uint64_t> admin_refused[kAdminRefusals]{};
   std::atomic<uint64_t> dns_answers[3]{};    // found, missing, failed
   std::atomic<uint64_t> backend_changes{0};  // of pools, by what DNS said
+  TraceCounters traces;
 };
 
 }  // namespace weir

@@ -38,6 +38,8 @@ enum class FieldId : uint8_t {
   server,
   set_cookie,
   te,
+  traceparent,
+  tracestate,
   trailer,
   transfer_encoding,
   upgrade,

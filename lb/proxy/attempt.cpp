@@ -96,6 +96,7 @@ void Exchange::send_request() {
   context.backend = &context.pool->backends[backend_index_];
   context.upgrade = upgrade_ = wants_upgrade();
   if (hide_cookie_) context.hidden_cookie = context.pool->affinity->cookie;
+  if (trace_.on) context.traceparent = traceparent(attempts_);
   write_request_head(writer, head, context);
   if (writer.overflow()) return fail(Cause::header_too_large, "the request head grew beyond the send buffer");
   forward_request_start(writer.view());
@@ -117,6 +118,7 @@ RequestContext Exchange::request_context() const {
   context.forwarded = runtime_->config().http.forwarded;
   context.framing = head.framing;
   context.max_forwards = max_forwards_;
+  context.tracestate = trace_.on && trace_.with_state;
   return context;
 }
 

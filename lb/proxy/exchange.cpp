@@ -56,7 +56,8 @@ void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
   keep_alive_ = true;
   trusted_peer_ = admitted_ = backend_held_ = retrying_ = idempotent_ = body_complete_ = body_kept_ = body_lost_ =
       head_sent_ = chunk_response_ = expecting_ = upgrade_ = raced_ = upstream_end_ = downstream_end_ =
-          upstream_reusable_ = false;
+          upstream_reusable_ = trace_.on = false;
+  if (logged_) logged_->log = 0;
   worker_.cells.headers_dropped_underscore.add(head.underscores_dropped);
 }
 
@@ -138,18 +139,26 @@ void Exchange::record() {
   cells.causes[static_cast<size_t>(cause_)].add();
   const auto us = static_cast<uint64_t>((monotonic_now() - started_).count() / 1000);
   cells.latency.observe(us);
-  // What was answered at the first try pays for one comparison here.
-  if (attempts_ > 1 || status >= 500 || worth_remembering(cause_))
-    remember(wall_now_ns() - static_cast<int64_t>(us) * 1000, us, status);
+  const bool notable = attempts_ > 1 || status >= 500 || worth_remembering(cause_);
+  const bool traced = trace_.on && trace_.sampled;
   AccessLog* log = worker_.shared.access_log.load(std::memory_order_acquire);
-  if (!log) return;
+  // What was answered at the first try, and is neither traced nor logged, pays for one comparison here.
+  if (!notable && !traced && !log) return;
+  const int64_t wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
+  if (notable) remember(wall_ns, us, status);
+  if (traced) export_trace(wall_ns, us, status, !nothing_sent);
+  if (log) write_log(*log, wall_ns, us, status);
+}
+
+void Exchange::write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, uint16_t status) {
   AccessRecord entry;
-  entry.wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
-  entry.duration_us = us;
+  entry.wall_ns = wall_ns;
+  entry.duration_us = duration_us;
   entry.upstream_us = upstream_us_;
   entry.bytes_received = bytes_received;
   entry.bytes_sent = bytes_sent_;
   entry.status = status;
+  entry.upstream_status = upstream_status_;
   entry.attempts = attempts_;
   entry.minor = head.minor;
   entry.cause = cause_;
@@ -162,10 +171,19 @@ void Exchange::record() {
   entry.referer = head.find(FieldId::referer);
   entry.request_id = request_id_;
   entry.listener = downstream_->listener().name;
-  if (route) entry.route = route->state->name;
+  if (route_) entry.route = route_->state->name;
   if (pool_) entry.pool = pool_->pool->state->name;
   if (set_) entry.backend = set_->backend->name;
-  if (!log->write(worker_.index, entry)) worker_.cells.log_dropped.add();
+  entry.query = head.query_view();
+  entry.path = entry.target.empty() ? std::string_view() : head.path_view();
+  std::array<char, trace::kSpanIdDigits> span;
+  if (trace_.on) {
+    entry.trace_id = trace_id();
+    entry.span_id = span_id(span);
+  }
+  std::array<std::string_view, kMostLogHeaders> headers;
+  if (!log.headers().empty()) entry.headers = worker_.log_headers.find(log, head, logged_.get(), headers);
+  if (!log.write(worker_.index, entry)) worker_.cells.log_dropped.add();
 }
 
 /// Copies into the worker's ring; nothing is allocated.
@@ -185,8 +203,9 @@ void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) 
   record.listener = downstream_->listener().name;
   record.pool = pool_ ? std::string_view(pool_->pool->state->name) : std::string_view();
   record.route = route_ ? std::string_view(route_->state->name) : std::string_view();
+  record.trace_id = trace_.on ? trace_id() : std::string_view();
   record.kept = 0;
-  const auto add = [&](const FailedAttempt& from) {
+  for (const auto& from : list_attempts(duration_us, false)) {
     AttemptRecord& attempt = record.tries[record.kept++];
     attempt.backend = from.backend->name;
     attempt.address = from.backend->address.storage;
@@ -196,16 +215,25 @@ void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) 
     attempt.status = from.status;
     attempt.cause = from.cause;
     attempt.reused = from.reused;
-  };
-  for (size_t i = 0; i < std::min<size_t>(failed_count_, failed_.size()); ++i) add(failed_[i]);
-  // The last one has not failed, or by what came after its answer's head; or the time was over, or the client gone.
-  if (attempts_ > failed_count_ && record.kept < RequestRecord::kAttempts) {
-    const uint64_t start = static_cast<uint64_t>(std::max<int64_t>(0, (attempt_began_ - started_).count() / 1000));
-    const uint64_t to_head = static_cast<uint64_t>((attempt_started_ - attempt_began_).count() / 1000) + upstream_us_;
-    const uint64_t took = upstream_status_ ? to_head : duration_us - std::min(start, duration_us);
-    add({set_->backend.get(), static_cast<uint32_t>(start), static_cast<uint32_t>(std::min(took, kMost)),
-         upstream_status_, cause_, attempt_reused_});
   }
+}
+
+/// The attempts of a request that has ended, RequestRecord::kAttempts of them at most. The last one's time is that to
+/// the head of its answer, or `to_the_end` of that.
+std::span<const Exchange::FailedAttempt> Exchange::list_attempts(uint64_t duration_us, bool to_the_end) {
+  const size_t failed = std::min<size_t>(failed_count_, failed_.size());
+  // The last one has not failed, or by what came after its answer's head; or the time was over, or the client gone.
+  if (attempts_ <= failed_count_ || failed == failed_.size()) return {failed_.data(), failed};
+  const uint64_t start = static_cast<uint64_t>(std::max<int64_t>(0, (attempt_began_ - started_).count() / 1000));
+  const uint64_t to_head = static_cast<uint64_t>((attempt_started_ - attempt_began_).count() / 1000) + upstream_us_;
+  const uint64_t took = upstream_status_ && !to_the_end ? to_head : duration_us - std::min(start, duration_us);
+  failed_[failed] = {set_->backend.get(),
+                     static_cast<uint32_t>(start),
+                     static_cast<uint32_t>(std::min<uint64_t>(took, ~uint32_t{0})),
+                     upstream_status_,
+                     cause_,
+                     attempt_reused_};
+  return {failed_.data(), failed + 1};
 }
 
 }  // namespace weir::proxy

@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,9 +13,11 @@
 #include "lb/base/timer_wheel.hpp"
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
+#include "lb/net/trace_context.hpp"
 #include "lb/proxy/auth_question.hpp"
 #include "lb/proxy/backend_use.hpp"
 #include "lb/proxy/head_writer.hpp"
+#include "lb/proxy/logged_fields.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/affinity.hpp"
 #include "lb/route/retry.hpp"
@@ -22,6 +25,17 @@
 namespace weir::proxy {
 
 class DownstreamConnection;
+
+/// The trace of a request. With `on` unset nothing else is.
+struct TraceState {
+  bool on = false;
+  bool sampled = false;
+  bool inherited = false;   // it came with the request
+  bool with_state = false;  // … and its tracestate is passed on
+  uint64_t span = 0;        // our own, if it is sampled
+  /// The line of traceparent for the backend that is being asked.
+  std::array<char, sizeof "traceparent: \r\n" - 1 + trace::kTraceParentBytes> line;
+};
 
 class Exchange final : public Timer, public UpstreamUser {
  public:
@@ -190,7 +204,16 @@ class Exchange final : public Timer, public UpstreamUser {
   void fail(Cause why, const char* detail = "");
   void finish();
   void record();
+  void write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, uint16_t status);
   void remember(int64_t wall_ns, uint64_t duration_us, uint16_t status);
+  std::span<const FailedAttempt> list_attempts(uint64_t duration_us, bool to_the_end);
+
+  // tracing.cpp
+  void begin_trace(const Tracer& tracer);
+  std::string_view traceparent(uint32_t attempt);
+  std::string_view trace_id() const;
+  std::string_view span_id(std::array<char, trace::kSpanIdDigits>& room) const;
+  void export_trace(int64_t wall_ns, uint64_t duration_us, uint16_t status, bool answered);
 
   Worker& worker_;
   DownstreamConnection* downstream_ = nullptr;
@@ -228,6 +251,8 @@ class Exchange final : public Timer, public UpstreamUser {
   uint8_t attempts_ = 0;
   uint8_t failed_count_ = 0;  // attempts that have failed; the first of them are in failed_
   std::array<FailedAttempt, RequestRecord::kAttempts> failed_;
+  TraceState trace_;
+  std::unique_ptr<LoggedFields> logged_;  // of the backend's answer, for the access log; made when it is needed first
   uint16_t status_ = 0, upstream_status_ = 0;  // sent to the client; of the backend's answer that was forwarded
   Cause cause_ = Cause::none, last_cause_ = Cause::none;
   Phase phase_ = Phase::idle;

@@ -231,6 +231,11 @@ void Exchange::note_response(uint16_t status) {
   const auto& retry = pool_->pool->config->retry;
   if (std::find(retry.statuses.begin(), retry.statuses.end(), status) == retry.statuses.end())
     route::repay_retries(*pool_->pool->state, retry);
+  if (AccessLog* log = worker_.shared.access_log.load(std::memory_order_acquire);
+      log && log->wants_response_headers()) {
+    if (!logged_) logged_ = std::make_unique<LoggedFields>();
+    logged_->take(*log, worker_.response_head);
+  }
 }
 
 void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {

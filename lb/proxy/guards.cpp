@@ -129,7 +129,9 @@ void Exchange::ask_service() {
   phase_ = Phase::authenticating;
   WorkerPool& pool = runtime_->pools[route_->auth_pool_index];
   if (!question_) question_ = std::make_unique<AuthQuestion>(worker_, *this);
-  question_->ask(*route_->config->auth->forward, pool, head, request_context(), key_hash(pool));
+  RequestContext context = request_context();
+  if (trace_.on) context.traceparent = traceparent(0);
+  question_->ask(*route_->config->auth->forward, pool, head, context, key_hash(pool));
 }
 
 void Exchange::set_auth_timer(TimePoint at) { worker_.wheel.arm(*this, at); }

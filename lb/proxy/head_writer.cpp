@@ -20,6 +20,11 @@ constexpr uint64_t kOwnRequestFields = bit(FieldId::host) | bit(FieldId::x_forwa
                                        bit(FieldId::x_forwarded_port) | bit(FieldId::x_real_ip) |
                                        bit(FieldId::x_request_id);
 
+uint64_t trace_fields(const RequestContext& context) {
+  if (context.traceparent.empty()) return 0;
+  return bit(FieldId::traceparent) | (context.tracestate ? 0 : bit(FieldId::tracestate));
+}
+
 bool named(const std::vector<std::string>& names, std::string_view name) {
   return std::any_of(names.begin(), names.end(),
                      [&](const std::string& n) { return http1::equals_ignore_case(n, name); });
@@ -143,6 +148,7 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   field("X-Real-IP", context.client);
   field("X-Request-Id", context.request_id);
   if (!context.user.empty()) field("X-Remote-User", context.user);
+  if (!context.traceparent.empty() && !overruled(rules, "traceparent")) out.add(context.traceparent);
   out.add(context.granted);
   if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
   field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");
@@ -196,7 +202,7 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
   write_path(out, context);
   if (head.has_query) out.add_all("?", head.query_view());
   out.add_all(" HTTP/1.1\r\nHost: ", upstream_host(head, context), "\r\n");
-  uint64_t skip = kOwnRequestFields;
+  uint64_t skip = kOwnRequestFields | trace_fields(context);
   if (!context.trusted || context.forwarded) skip |= bit(FieldId::forwarded);
   if (head.minor == 0) skip |= bit(FieldId::expect);  // RFC 9110 §10.1.1: means nothing in HTTP/1.0
   const auto* rules = context.route->request_headers.empty() ? nullptr : &context.route->request_headers;
@@ -223,9 +229,9 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
 void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context,
                      const config::ForwardAuth& how) {
   out.add_all("GET ", how.path, " HTTP/1.1\r\nHost: ", upstream_host(head, context), "\r\n");
+  const uint64_t ours = kOwnRequestFields | trace_fields(context);
   const auto left_out = [&](const http1::Field& field) {
-    if (field.drop || field.id == FieldId::expect || (kOwnRequestFields & bit(field.id) && field.id != FieldId::other))
-      return true;
+    if (field.drop || field.id == FieldId::expect || (ours & bit(field.id) && field.id != FieldId::other)) return true;
     const std::string_view name = head.name(field);
     for (const std::string_view own : {"x-forwarded-method", "x-forwarded-uri", "range", "if-match", "if-none-match",
                                        "if-modified-since", "if-unmodified-since", "if-range"})

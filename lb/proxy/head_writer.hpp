@@ -60,6 +60,8 @@ struct RequestContext {
   http1::Framing framing = http1::Framing::none;
   uint32_t max_forwards = ~uint32_t{0};  // received Max-Forwards, to be sent one less
   std::string_view hidden_cookie = {};   // pairs of this name are not passed on; empty: all are
+  std::string_view traceparent = {};     // line, in place of the request's; empty: that and its state are passed on
+  bool tracestate = false;               // beside a traceparent of ours, the request's tracestate goes on
 };
 void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context);
 

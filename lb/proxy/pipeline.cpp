@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "lb/base/hash.hpp"
+#include "lb/base/hex.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/request_facts.hpp"
@@ -23,11 +24,6 @@ void drop_forwarded_fields(http1::RequestHead& head) {
         (http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix) || http1::equals_ignore_case(name, kUser)))
       field.drop = true;
   }
-}
-
-void write_hex(uint64_t value, char* out) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  for (int i = 0; i < 16; ++i) out[i] = kDigits[value >> (60 - 4 * i) & 15];
 }
 
 }  // namespace
@@ -78,10 +74,12 @@ void Exchange::identify_client() {
   if (trusted_peer_) {
     if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;
   }
-  if (!request_id_.empty()) return;
-  write_hex(worker_.rng(), request_id_storage_.data());
-  write_hex(worker_.rng(), request_id_storage_.data() + 16);
-  request_id_ = {request_id_storage_.data(), request_id_storage_.size()};
+  if (request_id_.empty()) {
+    write_hex16(worker_.rng(), request_id_storage_.data());
+    write_hex16(worker_.rng(), request_id_storage_.data() + 16);
+    request_id_ = {request_id_storage_.data(), request_id_storage_.size()};
+  }
+  if (const auto& tracer = runtime_->shared->tracer) begin_trace(*tracer);
 }
 
 /// RFC 9110 §7.6.2: OPTIONS with Max-Forwards: 0 is for us; above 0 it is passed on, one less.

@@ -52,6 +52,7 @@ struct RequestRecord {
   uint8_t attempts;  // made; the first kAttempts are kept
   uint8_t kept;
   FixedText<kIdBytes> id;
+  FixedText<32> trace_id;  // empty: none
   FixedText<46> client;
   FixedText<32> method;
   FixedText<128> host;
@@ -73,7 +74,7 @@ class RecentRequests {
 
   /// The place of the oldest, to be filled in at once.
   RequestRecord& next(bool forwarded) { return (forwarded ? forwarded_ : refused_).next(); }
-  /// Those whose id begins with `prefix`; an empty one is for all. The newest first, at most `limit`.
+  /// Those whose id, or trace's id, begins with `prefix`; an empty one is for all. The newest first, at most `limit`.
   std::vector<RequestRecord> find(std::string_view prefix, size_t limit) const;
 
  private:

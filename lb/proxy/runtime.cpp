@@ -4,6 +4,7 @@
 
 #include "health/usable.hpp"
 #include "lb/base/hash.hpp"
+#include "lb/base/hex.hpp"
 
 namespace weir::proxy {
 
@@ -51,6 +52,16 @@ std::vector<bool> candidates_among(size_t backends, const std::vector<balance::C
 }
 
 }  // namespace
+
+uint64_t Tracer::below_for(uint32_t millionths) {
+  const uint64_t bound = (uint64_t{millionths} << 32) / 1'000'000;
+  if (bound >> 32) return ~uint64_t{0};  // all
+  char digits[16];
+  write_hex16(bound, digits);
+  uint64_t text;
+  std::memcpy(&text, digits + 8, sizeof text);
+  return __builtin_bswap64(text);  // '0' to '9' and 'a' to 'f' stand in the order of their values
+}
 
 void Pool::publish() {
   std::vector<health::BackendView> states;

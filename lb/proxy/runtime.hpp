@@ -2,10 +2,12 @@
 // as a whole at a reload; the states it points to live on.
 #pragma once
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "lb/balance/policy.hpp"
 #include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
+#include "lb/net/span_exporter.hpp"
 #include "lb/proxy/admission.hpp"
 #include "lb/route/affinity.hpp"
 #include "lb/route/rate_limit.hpp"
@@ -68,6 +71,22 @@ struct Route {
   std::shared_ptr<route::RateLimiter> limiter;    // null: none
 };
 
+/// What a configuration with `tracing` does to requests.
+struct Tracer {
+  std::shared_ptr<trace::SpanExporter> exporter;
+  bool believes_anyone = true;
+  /// Eight hexadecimal digits as they are read, the first in the highest byte: ids that begin with less are recorded.
+  uint64_t below = 0;
+
+  bool samples(const char* trace_id) const {
+    uint64_t digits;
+    std::memcpy(&digits, trace_id, sizeof digits);
+    return __builtin_bswap64(digits) < below;
+  }
+  /// For `millionths` of all ids.
+  static uint64_t below_for(uint32_t millionths);
+};
+
 struct Runtime {
   std::shared_ptr<const config::Config> config;
   std::shared_ptr<const route::Router> router;
@@ -75,6 +94,7 @@ struct Runtime {
   std::vector<Route> routes;
   std::shared_ptr<RouteState> unrouted;  // requests that no route takes
   uint64_t generation = 0;
+  std::optional<Tracer> tracer;
 
   explicit Runtime(std::shared_ptr<const config::Config> c)
       : config(c), router(std::make_shared<const route::Router>(*c)) {}

@@ -19,6 +19,7 @@
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
 #include "lb/proxy/credentials.hpp"
+#include "lb/proxy/logged_fields.hpp"
 #include "lb/proxy/password_checker.hpp"
 #include "lb/proxy/recent.hpp"
 #include "lb/proxy/runtime.hpp"
@@ -160,6 +161,7 @@ class Worker {
   http1::ResponseHead response_head;
   RecentRequests recent{shared.process.workers};
   CredentialCache credentials;  // of users that came in
+  LogHeaders log_headers;
 
  private:
   struct Phantom {

@@ -1,7 +1,11 @@
 #include "lb/base/access_log.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +16,7 @@
 #include <vector>
 
 #include "lb/base/log.hpp"
+#include "lb/base/unique_fd.hpp"
 #include "tests/catch.hpp"
 
 using namespace weir;
@@ -67,7 +72,7 @@ AccessRecord example() {
 
 std::string json(const AccessRecord& record) {
   std::string out;
-  format_json(record, out);
+  JsonLine(default_log_fields(false)).format(record, out);
   return out;
 }
 
@@ -98,6 +103,52 @@ TEST_CASE("a JSON line, exactly", "[access_log]") {
       R"("duration_ms":0.000,"upstream_ms":null,"bytes_in":0,"bytes_out":0,"attempts":0,"listener":"","route":"","pool":"",)"
       R"("backend":"","request_id":"","user_agent":"\\xff\n","referer":"","protocol":"HTTP/1.0"})"
       "\n");
+}
+
+TEST_CASE("a line of chosen fields", "[access_log]") {
+  const std::vector<LogFieldUse> fields{{LogField::path, "path"},
+                                        {LogField::request_header, "request_header.X-A", "x-a"},
+                                        {LogField::trace_id, "trace_id"},
+                                        {LogField::upstream_status, "upstream_status"},
+                                        {LogField::response_header, "response_header.x-b", "x-b"},
+                                        {LogField::status, "status"}};
+  auto record = example();
+  record.path = "/a";
+  record.trace_id = "0af7651916cd43dd8448eb211c80319c";
+  const std::string_view headers[] = {"one \"1\"", "\x1b[2J"};
+  record.headers = headers;
+  const TemporaryFolder folder;
+  const auto path = folder.file("access.log");
+  {
+    AccessLog log({.path = path, .fields = fields});
+    CHECK(log.headers().size() == 2);
+    CHECK(log.wants_response_headers());
+    CHECK(log.write(0, record));
+    record.headers = {};  // the answer was Weir's own
+    record.upstream_status = 503;
+    record.path = "/b";
+    CHECK(log.write(0, record));
+  }
+  CHECK(
+      contents(path) ==
+      R"({"path":"/a","request_header.X-A":"one \"1\"","trace_id":"0af7651916cd43dd8448eb211c80319c","upstream_status":null,)"
+      R"("response_header.x-b":"\u001b[2J","status":200})"
+      "\n"
+      R"({"path":"/b","request_header.X-A":"","trace_id":"0af7651916cd43dd8448eb211c80319c","upstream_status":503,)"
+      R"("response_header.x-b":"","status":200})"
+      "\n");
+  CHECK_FALSE(AccessLog({.path = path}).wants_response_headers());
+}
+
+TEST_CASE("what is kept of a header is bounded", "[access_log]") {
+  const TemporaryFolder folder;
+  const auto path = folder.file("access.log");
+  const std::string value(100'000, 'v');
+  const std::string_view headers[] = {value};
+  auto record = example();
+  record.headers = headers;
+  { AccessLog({.path = path, .fields = {{LogField::request_header, "h", "x-a"}}}).write(0, record); }
+  CHECK(contents(path) == "{\"h\":\"" + value.substr(0, kLogHeaderBytes) + "\"}\n");
 }
 
 TEST_CASE("a combined line, exactly", "[access_log]") {
@@ -198,6 +249,41 @@ TEST_CASE("reopen makes the file again and loses nothing", "[access_log]") {
     CHECK(log.write(0, example()));
   }
   CHECK(contents(old) + contents(path) == json(example()) + json(example()));
+}
+
+TEST_CASE("after a reopen the old file gets nothing, and what an output does not take goes to the next one",
+          "[access_log]") {
+  const TemporaryFolder folder;
+  const auto fifo = folder.file("pipe");
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  const UniqueFd reader(open(fifo.c_str(), O_RDONLY | O_NONBLOCK));
+  REQUIRE(fcntl(reader.get(), F_SETPIPE_SZ, 4096) > 0);
+  std::vector<std::string> from_pipe;
+  constexpr size_t kLines = 400;  // far more than the pipe holds
+  {
+    AccessLog log({.path = fifo});
+    auto record = example();
+    for (size_t i = 0; i < kLines; ++i) {
+      record.bytes_sent = i;
+      REQUIRE(log.write(0, record));
+    }
+    pollfd readable{reader.get(), POLLIN, 0};
+    REQUIRE(poll(&readable, 1, 10'000) == 1);  // the writer is at it, and soon at an end
+    std::filesystem::remove(fifo);
+    CHECK(log.openings() == 0);
+    CHECK(log.reopen().empty());
+    while (log.openings() == 0) std::this_thread::yield();
+    CHECK(log.lost_lines() == 0);
+  }
+  std::string piped(64 << 10, '\0');
+  piped.resize(static_cast<size_t>(std::max<ssize_t>(0, read(reader.get(), piped.data(), piped.size()))));
+  piped.resize(piped.rfind('\n') + 1);  // a line that was cut comes again, whole
+  const std::string all = piped + contents(fifo);
+  CHECK(static_cast<size_t>(std::count(all.begin(), all.end(), '\n')) == kLines);
+  for (size_t i = 0; i < kLines; ++i) {
+    INFO(i);
+    CHECK(all.find("\"bytes_out\":" + std::to_string(i) + ",") != std::string::npos);
+  }
 }
 
 TEST_CASE("a reopen that fails keeps the old file and says why", "[access_log]") {

@@ -312,6 +312,33 @@ TEST_CASE("routes") {
   });
 }
 
+TEST_CASE("log and tracing") {
+  check({
+      {"access: stdout", "access: stdout, fields: [@@user-agent]",
+       "there is no field \"user-agent\"; did you mean \"user_agent\"?"},
+      {"access: stdout", "access: stdout, fields: [time, @@request_header]", "docs/logging.md lists them"},
+      {"access: stdout", "access: stdout, fields: [@@response_header-x]", "write response_header.NAME"},
+      {"access: stdout", "access: stdout, fields: [@@\"request_header.a b\"]", "can't be the name of a header"},
+      {"access: stdout", "access: stdout, fields: [time, @@time]", "time is here twice"},
+      {"access: stdout", "access: stdout, fields: [request_header.A, @@request_header.a]", "is here twice"},
+      {"access: stdout", "access: stdout, @@fields: []", "this list is empty"},
+      {"access: stdout", "access: stdout, format: combined, @@fields: [time]", "write format: json"},
+      {"access: stdout", "access: stdout, level: @@debug", "\"debug\" is not known here"},
+  });
+  const auto tracing = [](const std::string& keys) { return "tracing: { " + keys + " }\n" + kMinimal; };
+  check_error("tracing: @@{ sample: 1% }\n" + kMinimal, "otlp is missing; write otlp: http://127.0.0.1:4318");
+  check_error(tracing("otlp: @@https://otel.example.com"), "https:// towards a collector is not supported");
+  check_error(tracing("otlp: @@\"http://otel.example.com:4318\""), "write an IP address");
+  check_error(tracing("otlp: @@\"http://127.0.0.1:4318/v1/traces?x=1\""), "a query can't stand here");
+  check_error(tracing("otlp: @@127.0.0.1:4318"), "the scheme is missing; write http://127.0.0.1:4318");
+  const std::string otlp = "otlp: \"http://127.0.0.1:4318\", ";
+  check_error(tracing(otlp + "sample: @@1"), "1 has no unit; write 1%");
+  check_error(tracing(otlp + "sample: @@101%"), "is no share from 0% to 100%");
+  check_error(tracing(otlp + "sample: @@0.00001%"), "at most 4 decimals");
+  check_error(tracing(otlp + "trust: @@nobody"), "\"nobody\" is not known here");
+  check_error(tracing(otlp + "queue: @@1"), "write 64 to");
+}
+
 TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"cache: {}", "jobs: {}"})
     check_error("@@" + std::string(key) + "\n" + kMinimal, "is not supported yet");
@@ -323,7 +350,6 @@ TEST_CASE("what later releases bring is refused as such") {
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", mode: @@tcp }",
        "mode: tcp is not supported yet; write http"},
       {"admin: { ", "admin: { @@tls: {}, ", "admin: tls is not supported yet"},
-      {"log: { ", "log: { @@fields: [a], ", "log: fields is not supported yet"},
       {"weight: 1 }", "weight: 1, @@database: db }", "backend a: database is not supported yet"},
       {"    host: keep\n", "    protocol: @@h2\n", "h2 is not supported yet; write h1"},
       {"    host: keep\n", "    protocol: @@h2c\n", "h2c is not supported yet"},

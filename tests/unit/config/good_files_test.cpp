@@ -144,7 +144,12 @@ TEST_CASE("the full file: the top level") {
   CHECK(config.http.expose);
   CHECK(config.http.trailers == std::vector<std::string>{"x-checksum", "server-timing"});
   CHECK(config.log.access == "stdout");
-  CHECK(config.log.format == Log::Format::combined);
+  CHECK(config.log.format == Log::Format::json);
+  CHECK(config.log.fields ==
+        std::vector<weir::LogFieldUse>{{weir::LogField::time, "time"},
+                                       {weir::LogField::request_header, "request_header.X-Tenant", "x-tenant"},
+                                       {weir::LogField::trace_id, "trace_id"}});
+  CHECK(config.log.level == weir::log::Level::warn);
   CHECK(config.max_series == 10000);
   CHECK(config.admin.bind->to_string() == "127.0.0.1:9901");
   CHECK(config.admin.metrics->port() == 9902);
@@ -176,6 +181,31 @@ TEST_CASE("the admin listener") {
   CHECK(errors("{ bind: \":9901\", token_file: /t }") == "");
   for (const char* file : {"/empty", "/short", "/lines"})
     CHECK(errors(std::string("{ token_file: ") + file + " }").find("holds no token") != std::string::npos);
+}
+
+TEST_CASE("tracing") {
+  const auto tracing = full().tracing;
+  REQUIRE(tracing);
+  CHECK(tracing->collector.to_string() == "127.0.0.1:4319");
+  CHECK(tracing->authority == "127.0.0.1:4319");
+  CHECK(tracing->path == "/otlp/v1/traces");
+  CHECK(tracing->sample_ppm == 500);
+  CHECK(tracing->trust == Tracing::Trust::trusted_proxies);
+  CHECK(tracing->service == "shop");
+  CHECK(tracing->queue == 512);
+  CHECK(tracing->timeout == 2s);
+  CHECK_FALSE(good(kMinimal).tracing);
+  const auto short_form = good("tracing: { otlp: \"http://[::1]\", sample: 100% }\n" + kMinimal).tracing;
+  REQUIRE(short_form);
+  CHECK(short_form->collector.to_string() == "[::1]:4318");
+  CHECK(short_form->path == "/v1/traces");
+  CHECK(short_form->sample_ppm == 1'000'000);
+  CHECK(short_form->trust == Tracing::Trust::anyone);
+  const auto unix_socket = good("tracing: { otlp: \"unix:/run/otel.sock\", sample: 0% }\n" + kMinimal).tracing;
+  REQUIRE(unix_socket);
+  CHECK(unix_socket->collector.is_unix());
+  CHECK(unix_socket->authority == "localhost");
+  CHECK(unix_socket->sample_ppm == 0);
 }
 
 TEST_CASE("affinity and its keys") {

@@ -128,6 +128,8 @@ TEST_CASE("field ids in any case, and nothing else") {
                                                    {"server", FieldId::server},
                                                    {"set-cookie", FieldId::set_cookie},
                                                    {"te", FieldId::te},
+                                                   {"traceparent", FieldId::traceparent},
+                                                   {"tracestate", FieldId::tracestate},
                                                    {"trailer", FieldId::trailer},
                                                    {"transfer-encoding", FieldId::transfer_encoding},
                                                    {"upgrade", FieldId::upgrade},

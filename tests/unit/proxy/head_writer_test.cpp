@@ -217,6 +217,27 @@ TEST_CASE("who was let in, and what the service said of him") {
   CHECK(text.find("\r\nX-Remote-User: ann\r\nX-Groups: staff\r\n") != std::string::npos);
 }
 
+TEST_CASE("traceparent and tracestate") {
+  Written w;
+  const std::string theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                    ours = theirs.substr(0, 36) + "00f067aa0ba902b7-01";
+  const std::string bytes = "GET / HTTP/1.1\r\nHost: h\r\nTraceParent: " + theirs +
+                            "\r\ntracestate: a=b\r\ntracestate: c=d\r\nX-A: 1\r\n\r\n";
+  const auto has = [&](const std::string& line) {
+    return w.request(bytes).find("\r\n" + line + "\r\n") != std::string::npos;
+  };
+  CHECK(
+      (has("TraceParent: " + theirs) && has("tracestate: a=b") && has("tracestate: c=d")));  // no tracing: as they came
+  const std::string line = "traceparent: " + ours + "\r\n";
+  w.context.traceparent = line;
+  CHECK((has("traceparent: " + ours) && !has("TraceParent: " + theirs)));
+  CHECK((!has("tracestate: a=b") && !has("tracestate: c=d") && has("X-A: 1")));  // a trace that begins here
+  w.context.tracestate = true;
+  CHECK((has("traceparent: " + ours) && has("tracestate: a=b") && has("tracestate: c=d")));
+  w.route.request_headers.remove = {"Traceparent"};
+  CHECK_FALSE(has("traceparent: " + ours));
+}
+
 TEST_CASE("a hidden cookie is taken out, and the others keep their bytes") {
   Written w;
   w.context.hidden_cookie = "home";

@@ -12,6 +12,7 @@ namespace {
 void add(RecentRequests& recent, const std::string& id, int64_t when, bool forwarded = true) {
   RequestRecord& record = recent.next(forwarded);
   record.id = id;
+  record.trace_id = "";
   record.wall_ns = when;
   record.kept = 0;
 }
@@ -35,6 +36,17 @@ TEST_CASE("what is remembered is found by the beginning of its id, the newest fi
   CHECK(ids(recent.find("aa1", 10)) == "aa1 ");
   CHECK(ids(recent.find("aa11", 10)).empty());
   CHECK(ids(recent.find("", 2)) == "aa2 b ");
+}
+
+TEST_CASE("what is remembered is found by its trace, too") {
+  RecentRequests recent(1);
+  add(recent, "aa1", 10);
+  add(recent, "bb", 20);
+  RequestRecord& traced = recent.next(true);
+  traced.id = "theirs";
+  traced.trace_id = "0af7651916cd43dd8448eb211c80319c";
+  traced.wall_ns = 30;
+  CHECK(ids(recent.find("0af7", 10)) == "theirs ");
 }
 
 TEST_CASE("the rings are bounded, each by itself") {
