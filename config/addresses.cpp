@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "config/rules.hpp"
+
 namespace weir::config {
 
 namespace {
@@ -77,14 +79,18 @@ std::string read_authority(std::string_view authority, Backend& backend) {
   if (!v6 && port.find(':') != std::string_view::npos && AddressBlock::parse_address(authority))
     return fmt::format("an IPv6 address needs brackets; write http://[{}]:8080", authority);
   if (host.empty()) return fmt::format("there is no address in the URL; write {}", kUrlExample);
-  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string_view::npos ||
-      port[0] == '0' || std::stoi(std::string(port)) > 65535)
-    return fmt::format("\"{}\" is no port; write a number from 1 to 65535", port.substr(0, 32));
+  const auto number = rules::port(port);
+  if (!number) return fmt::format("\"{}\" is no port; write a number from 1 to 65535", port.substr(0, 32));
   const auto endpoint = Endpoint::parse(fmt::format("{}:{}", host, port));
   if (!endpoint) {
     const bool numeric = v6 || host.find_first_not_of("0123456789.") == std::string_view::npos;
-    return numeric ? fmt::format("{} is no IP address; write {}", host.substr(0, 64), kUrlExample)
-                   : fmt::format("host names are not supported yet ({}); write an IP address", host.substr(0, 64));
+    if (numeric) return fmt::format("{} is no IP address; write {}", host.substr(0, 64), kUrlExample);
+    std::string name(host);
+    if (std::string problem = rules::dns_name(name); !problem.empty()) return problem;
+    backend.host = std::move(name);
+    backend.port = *number;
+    backend.authority = std::string(authority);
+    return {};
   }
   if (is_any(*endpoint))
     return fmt::format("{} is every address of this machine and no place to connect to; write 127.0.0.1", host);
@@ -135,13 +141,18 @@ void read_backend_url(Reader& in, const Node& node, Backend& backend) {
   if (const std::string problem = read_url(*text, backend); !problem.empty()) in.error(node.at, problem);
 }
 
+std::string parse_backend_url(const std::string& text, Backend& backend) { return read_url(text, backend); }
+
 std::string show_backend_url(const Backend& backend) {
+  if (!backend.host.empty()) return "http://" + backend.authority;
   if (backend.address.length == 0) return {};
   return backend.address.is_unix() ? backend.address.to_string() : "http://" + backend.authority;
 }
 
 TypeDoc backend_url_doc() {
-  return {.text = "`http://IP:port` (port 80 if left out), `http://localhost:port` (127.0.0.1) or `unix:/path`",
+  return {.text =
+              "`http://IP:port` (port 80 if left out), `http://NAME:port` (resolved by DNS; localhost is 127.0.0.1) "
+              "or `unix:/path`",
           .json = R"j({"type":"string","pattern":"^(http://|unix:)"})j"};
 }
 

@@ -12,6 +12,8 @@ TypeOf<AddressBlock> address_block();
 
 /// "http://10.0.0.1:8080", "http://[fd00::1]", "unix:/run/app.sock" → address and authority.
 void read_backend_url(Reader& in, const Node& node, Backend& backend);
+/// The same without a file. What is wrong with it; empty: nothing.
+std::string parse_backend_url(const std::string& text, Backend& backend);
 std::string show_backend_url(const Backend& backend);
 TypeDoc backend_url_doc();
 

@@ -59,8 +59,12 @@ std::string schema_of(const SectionDoc& section) {
     properties += fmt::format("{}{}:{}", properties.empty() ? "" : ",", json_quote(key.name), schema_of(key));
     if (key.required) required += (required.empty() ? "" : ",") + json_quote(key.name);
   }
-  return fmt::format(R"({{"type":"object","additionalProperties":false,{}"properties":{{{}}}}})",
-                     required.empty() ? "" : fmt::format(R"("required":[{}],)", required), properties);
+  std::string one_of;
+  for (const auto& name : section.one_of)
+    one_of += fmt::format(R"({}{{"required":[{}]}})", one_of.empty() ? "" : ",", json_quote(name));
+  return fmt::format(R"({{"type":"object","additionalProperties":false,{}{}"properties":{{{}}}}})",
+                     required.empty() ? "" : fmt::format(R"("required":[{}],)", required),
+                     one_of.empty() ? "" : fmt::format(R"("anyOf":[{}],)", one_of), properties);
 }
 
 /// Line breaks and indentation; the text holds no blanks outside strings.

@@ -118,8 +118,22 @@ struct Backend {
   uint32_t weight = 1;    // 0: takes no requests; ≤ 1000
   bool backup = false;
   std::string zone;
+  std::string host;  // a name for DNS; `address` is then empty until it is resolved, and `port` counts
+  uint16_t port = 0;
+  bool added = false;       // by `weir backend add`
+  bool discovered = false;  // by the pool's `discover`; its name is its address
   Location at;
   bool same_target(const Backend& other) const { return name == other.name && address == other.address; }
+};
+
+/// Backends that DNS names.
+struct Discover {
+  enum class Kind { addresses, services };  // A and AAAA records, or SRV
+  Kind kind = Kind::addresses;
+  std::string name;            // "app.internal", "_http._tcp.app.internal"
+  uint16_t port = 0;           // of every backend; SRV records have their own
+  uint32_t max_backends = 64;  // more are left out
+  bool operator==(const Discover&) const = default;
 };
 
 struct Pool {
@@ -134,8 +148,10 @@ struct Pool {
   Retry retry;
   Timeouts timeout;
   std::optional<Affinity> affinity;
-  uint32_t panic_percent = 0;     // below this usable share the pool serves from all; 0: only when none is usable
-  std::vector<Backend> backends;  // in the order of the file
+  std::optional<Discover> discover;
+  uint32_t panic_percent = 0;           // below this usable share the pool serves from all; 0: only when none is usable
+  std::vector<Backend> backends;        // in the order of the file
+  std::vector<std::string> unresolved;  // of a pool that serves: its names without an address
   Location at;
 };
 
@@ -271,10 +287,25 @@ struct Tracing {
   bool operator==(const Tracing&) const = default;
 };
 
+/// How names of backends are resolved.
+struct Resolver {
+  enum class Family { any, ipv4, ipv6 };
+  std::vector<Endpoint> servers;  // empty: those of resolv_conf
+  std::string resolv_conf = "/etc/resolv.conf";
+  uint16_t port = 53;         // of the servers in resolv_conf
+  milliseconds timeout = 2s;  // for the answer of a server
+  uint32_t tries = 2;
+  Family family = Family::any;
+  milliseconds min_ttl = 1s, max_ttl = 5min;  // bounds of the TTLs
+  milliseconds keep_missing = 5min;           // how long addresses outlive their name
+  bool operator==(const Resolver&) const = default;
+};
+
 struct Admin {
   std::optional<Endpoint> bind;                 // everything; beyond loopback only with a token
   std::string socket = "/run/weir/admin.sock";  // a unix socket with everything; empty: none
   std::string token_file, token;                // the path, and what stands in it; empty: none
+  std::string state_file;                       // keeps what `weir backend --persist` changed; empty: none
   std::optional<Endpoint> metrics;              // only /metrics, /-/healthy, /-/ready
 };
 
@@ -289,9 +320,11 @@ struct Config {
   Log log;
   std::optional<Tracing> tracing;
   Admin admin;
+  Resolver resolver;
   std::string secret_file;               // empty: none
   std::vector<std::string> secret_keys;  // what stands in it; the first signs, each verifies
   uint32_t max_series = 50000;
+  bool watch = false;                           // reload when a file changes
   std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)
   milliseconds drain_delay = 0ms, drain_timeout = 30s, upgrade_timeout = 30s;
 

@@ -296,7 +296,7 @@ void check_pool(Reader& in, const Node& node, Pool& pool) {
     in.error(backends->at, "a pool without backends answers nothing; write { a: \"http://10.0.0.1:8080\" }");
   if (pool.backends.size() != backends->value.entries.size()) return;
   const auto weightless = [](const Backend& backend) { return backend.weight == 0; };
-  if (!pool.backends.empty() && std::all_of(pool.backends.begin(), pool.backends.end(), weightless))
+  if (!pool.discover && !pool.backends.empty() && std::all_of(pool.backends.begin(), pool.backends.end(), weightless))
     in.error(backends->at, "every backend has weight 0, so none takes requests; give one at least 1");
   const auto& timeout = pool.timeout;
   if (timeout.total > 0ms && timeout.per_try > timeout.total)
@@ -318,25 +318,29 @@ TypeOf<Pool> defaults_section() {
 TypeOf<std::vector<Pool>> pools_type() {
   const auto backends = std::make_shared<Named<Backend>>(
       backend_section(),
-      Named<Backend>::Options{.singular = "backend",
-                              .example = "{ a: \"http://10.0.0.1:8080\" }",
-                              .summary = [](const Backend& backend) { return backend.address.to_string(); }});
+      Named<Backend>::Options{
+          .singular = "backend", .example = "{ a: \"http://10.0.0.1:8080\" }", .summary = [](const Backend& backend) {
+            return backend.host.empty() ? backend.address.to_string() : backend.authority;
+          }});
   std::vector<Key<Pool>> own{
       key("backends", &Pool::backends, backends,
-          "Name → backend. The name is what hashes, cookies and metrics know it by.")
-          .required("backends: { a: \"http://10.0.0.1:8080\" }"),
+          "Name → backend. The name is what hashes, cookies and metrics know it by."),
+      key("discover", &Pool::discover, discover_section(), "Backends that DNS says."),
       key("affinity", &Pool::affinity, affinity_section(),
           "Sessions stay with a backend, by a cookie; needs `secret`."),
       only<Pool>("protocol", "h1", {"h2", "h2c"}, "What is spoken to the backends."),
       only<Pool>("mode", "http", {"tcp"}, "What the pool carries."),
   };
   for (const char* name :
-       {"split", "partition", "shards", "discover", "tls", "proxy_protocol", "zones", "cache", "database", "slots"})
+       {"split", "partition", "shards", "tls", "proxy_protocol", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));
   const TypeOf<Pool> pool = Section<Pool>("pool",
                                           "Backends that do the same, and how they are used. What `defaults` say "
                                           "holds, key by key, unless the pool says otherwise.",
                                           policy_keys() + std::move(own))
+                                .needs_one_of({"backends", "discover"},
+                                              "backends: { a: \"http://10.0.0.1:8080\" }, or discover: { dns: "
+                                              "app.internal:8080 }")
                                 .after(check_pool)
                                 .example("{ backends: { a: \"http://10.0.0.1:8080\" } }");
   return std::make_shared<Named<Pool>>(

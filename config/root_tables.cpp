@@ -126,6 +126,12 @@ void read_token(Reader& in, const Node& node, Admin& admin) {
   admin.token = std::move(token);
 }
 
+std::string state_path(std::string& path) {
+  if (path.starts_with('/') && path.size() < 4000 && !path.ends_with('/')) return rules::line(path);
+  return fmt::format("\"{}\" is no absolute path of a file; write one like /var/lib/weir/backends.json",
+                     path.substr(0, 64));
+}
+
 Key<Admin> token_key() {
   auto token = custom<Admin>(
       "token_file", {.text = "path", .json = R"({"type":"string"})"}, read_token,
@@ -161,7 +167,10 @@ TypeOf<Admin> admin_section() {
                    .json = R"({"anyOf":[{"const":false},{"type":"string","pattern":"^(off|/.+)$"}]})"},
                   read_socket, [](const Admin& admin) { return admin.socket.empty() ? "off" : admin.socket; },
                   "A unix socket for the command line; whoever may open it needs no token."),
-              token_key(), group<Admin>("metrics", metrics, "A listener for metrics alone."), later<Admin>("tls")})
+              token_key(),
+              key("state_file", &Admin::state_file, text("absolute path", state_path),
+                  "Where `weir backend … --persist` keeps what it changes."),
+              group<Admin>("metrics", metrics, "A listener for metrics alone."), later<Admin>("tls")})
       .after(check_admin)
       .example("{ bind: \"127.0.0.1:9901\" }");
 }
@@ -266,7 +275,10 @@ Section<Config> make_root() {
       key("log", &Config::log, log_section(), "The access log, and how much is told of events."),
       key("tracing", &Config::tracing, tracing_section(), "Spans of requests for a collector of OpenTelemetry."),
       key("admin", &Config::admin, admin_section(), "The operator's listener."),
+      key("resolver", &Config::resolver, resolver_section(), "How names of backends are resolved."),
       secret_key(),
+      key("watch", &Config::watch, boolean(),
+          "Reload by itself when this file, or one that it includes or names, has changed. As `weir run --watch`."),
       group<Config>("metrics", metrics, "Bounds of the metrics."),
       key("error_pages", &Config::error_pages, std::make_shared<ErrorPages>(),
           "Pages of one's own for Weir's errors; JSON is made from their status."),

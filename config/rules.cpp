@@ -277,4 +277,34 @@ std::string plain_path(std::string& text) {
 
 std::string path_prefix(std::string& text) { return path_problem(text, ""); }
 
+std::string dns_name(std::string& text) {
+  std::string_view rest = text;
+  if (rest.ends_with('.')) rest.remove_suffix(1);
+  if (rest.empty()) return "there is no name; write one like app.internal";
+  if (rest.size() > 253) return fmt::format("{}… is longer than the 253 bytes of a name", rest.substr(0, 32));
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  std::string name(rest);
+  for (;;) {
+    const auto label = rest.substr(0, rest.find('.'));
+    if (label.empty() || label.size() > 63 || !std::all_of(label.begin(), label.end(), allowed))
+      return fmt::format("\"{}\" is no name for DNS; write one like app.internal (letters, digits, -, _)",
+                         text.substr(0, 64));
+    if (label.size() == rest.size()) break;
+    rest.remove_prefix(label.size() + 1);
+  }
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  text = std::move(name);
+  return {};
+}
+
+std::optional<uint16_t> port(std::string_view text) {
+  if (text.empty() || text.size() > 5 || text.find_first_not_of("0123456789") != std::string_view::npos) return {};
+  const int number = std::stoi(std::string(text));
+  if (text[0] == '0' || number > 65535) return {};
+  return static_cast<uint16_t>(number);
+}
+
 }  // namespace weir::config::rules

@@ -1,6 +1,8 @@
 // What a text must look like to be a header name, a host, a path pattern … Each rule returns what is wrong and what to
 // write instead, or nothing; some bring the text into its normal form.
 #pragma once
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,6 +36,11 @@ std::string retryable_method(std::string& text);
 std::string host_pattern(std::string& text);
 /// As host_pattern but no wildcard, and a port is allowed: what stands in a Host field (RFC 9110 §7.2).
 std::string host_and_port(std::string& text);
+/// A name for DNS: letters, digits, "-" and "_" in labels of 1 to 63, at most 253 bytes; lower-cased, without a dot at
+/// its end.
+std::string dns_name(std::string& text);
+/// 1 to 65535, without a zero before it.
+std::optional<uint16_t> port(std::string_view text);
 /// "/a", "/a/*", "/a*", "/a/{id}/b": language.md; in the normal form that requests are matched in (B6).
 std::string path_pattern(std::string& text);
 /// "/t/{}": the one {} is what becomes the key.

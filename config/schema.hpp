@@ -40,6 +40,7 @@ struct KeyDoc {
 struct SectionDoc {
   std::string title, help;
   std::vector<KeyDoc> keys;
+  std::vector<std::string> one_of;  // at least one of these keys is required
 };
 
 /// The lines of a diff, and where it stands.

@@ -37,6 +37,11 @@ class Section final : public Type<S> {
   Section&& before(Hook hook) && { return before_ = std::move(hook), std::move(*this); }
   /// Runs after them: checks that need more than one key.
   Section&& after(Hook hook) && { return after_ = std::move(hook), std::move(*this); }
+  /// At least one of `names` must be there; the first is what is called missing, `hint` what to write.
+  Section&& needs_one_of(std::vector<std::string> names, std::string hint) && {
+    one_of_ = std::move(names), one_of_hint_ = std::move(hint);
+    return std::move(*this);
+  }
   /// What to write instead of something that is no map.
   Section&& example(std::string text) && { return example_ = std::move(text), std::move(*this); }
   /// The text of the whole, for sections that stand for one value.
@@ -72,6 +77,9 @@ class Section final : public Type<S> {
         in.error(node.at, fmt::format("{} is missing; write {}", key.name, key.required_hint));
       }
     }
+    const auto has = [&](const std::string& name) { return node.find_entry(name) != nullptr; };
+    if (!one_of_.empty() && !has_later && std::none_of(one_of_.begin(), one_of_.end(), has))
+      in.error(node.at, fmt::format("{} is missing; write {}", one_of_.front(), one_of_hint_));
     if (after_) after_(in, node, section);
   }
 
@@ -81,6 +89,7 @@ class Section final : public Type<S> {
     auto section = std::make_shared<SectionDoc>();
     section->title = title_;
     section->help = help_;
+    section->one_of = one_of_;
     const S fresh{};
     for (const auto& key : keys_) {
       section->keys.push_back(key.doc(fresh));
@@ -105,9 +114,9 @@ class Section final : public Type<S> {
     return names;
   }
 
-  std::string title_, help_, short_text_, short_json_, example_;
+  std::string title_, help_, short_text_, short_json_, example_, one_of_hint_;
   std::vector<Key<S>> keys_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_, one_of_;
   Hook short_form_, before_, after_;
   std::function<std::string(const S&)> show_;
 };

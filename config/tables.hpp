@@ -11,6 +11,10 @@ TypeOf<std::vector<Pool>> pools_type();
 TypeOf<Pool> defaults_section();
 TypeOf<std::vector<Route>> routes_type();
 
+/// `discover` of a pool, and `resolver`.
+TypeOf<Discover> discover_section();
+TypeOf<Resolver> resolver_section();
+
 /// `affinity` of a pool, and `secret`, the keys that its cookies are signed with.
 TypeOf<Affinity> affinity_section();
 Key<Config> secret_key();

@@ -27,6 +27,13 @@ bool Monitor::order(const std::shared_ptr<BackendState>& backend, BackendOrder o
   return impl_->obey(*backend, order, by);
 }
 
+void Monitor::await_more(bool more) {
+  impl_->more_to_come = more;
+  if (more || impl_->stopped) return;
+  for (auto& [name, pool] : impl_->pools) impl_->check_availability(pool);
+  impl_->note_round();
+}
+
 bool Monitor::first_round_done() const { return impl_->round_done.load(std::memory_order_acquire); }
 
 void Monitor::stop() { impl_->stop(); }
@@ -172,7 +179,7 @@ void Monitor::Impl::start_waiting() {
 }
 
 void Monitor::Impl::note_round() {
-  if (round_done.load(std::memory_order_relaxed)) return;
+  if (more_to_come || round_done.load(std::memory_order_relaxed)) return;
   for (const auto& [state, watch] : watches)
     if (watch->spec && !watch->judged) return;
   round_done.store(true, std::memory_order_release);

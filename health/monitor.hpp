@@ -43,6 +43,9 @@ class Monitor {
   /// flight go on. `by`: who ordered it, for people. False: it had that order already.
   bool order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by);
 
+  /// While it is true, backends are still to come, and the first round isn't done before.
+  void await_more(bool more);
+
   /// Has every actively checked backend been probed once since the start?
   bool first_round_done() const;
 

@@ -93,7 +93,7 @@ struct Monitor::Impl : std::enable_shared_from_this<Impl> {
   Rng rng;
   std::function<void(const std::string&)> on_changed;
   boost::asio::steady_timer tick_timer;
-  bool ticking = false, stopped = false, flush_posted = false;
+  bool ticking = false, stopped = false, flush_posted = false, more_to_come = false;
   std::map<std::string, PoolWatch> pools;
   std::unordered_map<const BackendState*, std::shared_ptr<Watch>> watches;
   std::deque<std::shared_ptr<Watch>> waiting;  // due, but kMaxProbes are under way

@@ -123,7 +123,7 @@ bool Monitor::Impl::obey(BackendState& state, BackendOrder order, const std::str
 
 void Monitor::Impl::check_availability(PoolWatch& pool) {
   const size_t usable = pool.usable();
-  if ((usable == 0) == pool.unavailable) return;
+  if ((usable == 0) == pool.unavailable || more_to_come) return;
   pool.unavailable = usable == 0;
   const std::string share = fmt::format("{}/{}", usable, pool.weighted());
   if (pool.unavailable)

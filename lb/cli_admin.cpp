@@ -73,6 +73,26 @@ Examples:
   add_backend(enable, words);
 }
 
+void add_backend_changes(CLI::App& app, AdminWords& words) {
+  auto* command = app.add_subcommand("backend", "Add a backend to a pool, change its weight, or remove it");
+  command->add_option("ACTION POOL/NAME", words.change, "add POOL/NAME URL, weight POOL/NAME N, or remove POOL/NAME")
+      ->type_name("[URL|N]")
+      ->required()
+      ->expected(2, 3);
+  command->add_option("--weight", words.weight, "of one that is added (default 1)")->type_name("N");
+  command->add_flag("--persist", words.persist, "over restarts, too: it is written to admin.state_file");
+  add_where(command, words);
+  command->footer(
+      R"(The configuration's file is never written. What is changed here is laid over it, at each reload, too; what no longer fits
+the file (it has a backend of that name now, the pool is gone) is forgotten, and the reload says so.
+Requests that are with a removed backend end in peace; drain it first where sessions matter.
+
+Examples:
+  weir backend add app/c http://10.0.0.3:8080 --weight 2
+  weir backend weight app/c 1 --persist
+  weir backend remove app/c)");
+}
+
 void add_reload(CLI::App& app, AdminWords& words) {
   auto* command = app.add_subcommand("reload", "Have a running Weir read its configuration again; say what changed");
   add_where(command, words);
@@ -161,6 +181,7 @@ void add_admin_commands(CLI::App& app, AdminWords& words) {
   add_status(app, words);
   add_top(app, words);
   add_orders(app, words);
+  add_backend_changes(app, words);
   add_reload(app, words);
   add_reopen(app, words);
   add_upgrade(app, words);
@@ -173,6 +194,7 @@ std::optional<int> run_admin_command(std::string_view command, const AdminWords&
     if (command == "status") return status(words);
     if (command == "top") return top(words);
     if (command == "drain" || command == "disable" || command == "enable") return order(command, words);
+    if (command == "backend") return change_backend(words);
     if (command == "reload") return reload(words);
     if (command == "reopen") return reopen(words);
     if (command == "upgrade") return upgrade(words);

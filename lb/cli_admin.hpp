@@ -26,6 +26,9 @@ struct AdminWords {
   bool json = false;
   std::string backend, timeout = "60s";  // drain, disable, enable
   bool no_wait = false;
+  std::vector<std::string> change;  // backend: ACTION POOL/NAME [URL|N]
+  std::string weight;
+  bool persist = false;
   bool dry_run = false;         // reload
   std::string id;               // why
   std::string interval = "1s";  // top
@@ -49,6 +52,7 @@ bool wants_colours();
 
 int status(const AdminWords& words);
 int order(std::string_view what, const AdminWords& words);
+int change_backend(const AdminWords& words);
 int reload(const AdminWords& words);
 int reopen(const AdminWords& words);
 int upgrade(const AdminWords& words);

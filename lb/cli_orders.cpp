@@ -98,8 +98,9 @@ int order(std::string_view what, const AdminWords& words) {
   const std::string pool = words.backend.substr(0, slash);
   const std::string backend = slash == std::string::npos ? "" : words.backend.substr(slash + 1);
   constexpr const char* kNames = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+  constexpr const char* kBackendNames = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-:[]%";
   if (pool.empty() || backend.empty() || pool.find_first_not_of(kNames) != std::string::npos ||
-      backend.find_first_not_of(kNames) != std::string::npos) {
+      backend.find_first_not_of(kBackendNames) != std::string::npos) {
     fmt::print(stderr, "weir: \"{}\" names no backend; write POOL/BACKEND, as `weir status` shows them\n",
                admin::printable(words.backend));
     return 2;
@@ -110,7 +111,7 @@ int order(std::string_view what, const AdminWords& words) {
     return 2;
   }
   const auto client = make_client(words);
-  const std::string path = fmt::format("/api/v1/pools/{}/backends/{}", pool, backend);
+  const std::string path = fmt::format("/api/v1/pools/{}/backends/{}", pool, encoded(backend));
   const auto answer = ask(*client, "POST", fmt::format("{}/{}", path, what));
   const bool changed = answer.at("changed").as_bool();
   if (answer.at("usable").to_number<uint64_t>() == 0)

@@ -107,6 +107,30 @@ Table pool_table(const json::value& pools) {
   return table;
 }
 
+/// What DNS said of the names that backends come from; empty if there are none.
+std::vector<std::string> name_lines(const json::value& pools) {
+  Table table({{"NAME"}, {"POOL"}, {"BACKENDS", true}, {"ANSWERED", true}, {"STATE"}, {"REASON"}});
+  bool any = false;
+  for (const auto& pool : pools.at("pools").as_array()) {
+    const auto* names = pool.as_object().if_contains("names");
+    if (!names) continue;
+    for (const auto& name : names->as_array()) {
+      const std::string state = text(name, "state"), backend = text(name, "backend");
+      const auto& age = name.at("age_seconds");
+      table.add({{text(name, "name"), Colour::bold},
+                 {text(pool, "name") + (backend.empty() ? "" : "/" + backend)},
+                 {grouped(number(name, "backends"))},
+                 {age.is_null() ? "never" : in_time(static_cast<uint64_t>(age.to_number<double>()))},
+                 {state, state == "ok"        ? Colour::green
+                         : state == "pending" ? Colour::none
+                                              : Colour::yellow},
+                 {text(name, "reason")}});
+      any = true;
+    }
+  }
+  return any ? table.lines(wants_colours()) : std::vector<std::string>();
+}
+
 }  // namespace
 
 int status(const AdminWords& words) {
@@ -122,6 +146,9 @@ int status(const AdminWords& words) {
   for (const auto& line : head_lines(status)) fmt::print("{}\n", line);
   fmt::print("\n");
   for (const auto& line : pool_table(pools).lines(wants_colours())) fmt::print("{}\n", line);
+  const auto names = name_lines(pools);
+  if (!names.empty()) fmt::print("\n");
+  for (const auto& line : names) fmt::print("{}\n", line);
   return 0;
 }
 

@@ -13,7 +13,10 @@
 #include "config/diff.hpp"
 #include "lb/base/log.hpp"
 #include "lb/cli_check.hpp"
+#include "lb/connection_room.hpp"
 #include "lb/daemon_class.hpp"
+#include "lb/find_recent.hpp"
+#include "lb/inventory_of.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/host_limits.hpp"
 #include "lb/route/check.hpp"
@@ -29,28 +32,10 @@ constexpr auto kDrainLook = std::chrono::milliseconds(50);
 constexpr auto kIdleGrace = std::chrono::seconds(1);  // clients that are just sending get an answer
 constexpr auto kEndSlack = std::chrono::seconds(10);  // after drain_timeout: the last writes to the logs
 constexpr auto kAdoption = std::chrono::seconds(1);   // a reload waits so long for the workers to take it up
-constexpr uint64_t kOtherDescriptors = 256;           // listeners, logs, health checks, admin
-constexpr uint64_t kFewestConnections = 64;           // with room for fewer it does not start
 
 uint64_t random_seed() {
   std::random_device entropy;
   return (uint64_t{entropy()} << 32) | entropy();
-}
-
-/// How many connections the limit of open files has room for: one descriptor on each side.
-uint64_t room_for_connections(uint64_t files) { return (files - std::min(files, kOtherDescriptors)) / 2; }
-
-/// limits.connections, or as many as there is room for. Throws if that is too little to be of use.
-uint32_t most_connections(const config::Config& config) {
-  const uint64_t files = net::raise_descriptor_limit(), room = room_for_connections(files);
-  const uint64_t wanted = config.limits.connections;
-  const uint64_t least = wanted ? std::min(wanted, kFewestConnections) : kFewestConnections;
-  if (room < least)
-    throw std::runtime_error(
-        fmt::format("the limit of {} open files has room for {} connections; raise it to {} or more (LimitNOFILE= in "
-                    "systemd, ulimit -n in a shell)",
-                    files, room, kOtherDescriptors + 2 * least));
-  return static_cast<uint32_t>(std::min<uint64_t>(wanted ? wanted : room, UINT32_MAX));
 }
 
 std::vector<std::string> lines_of(const config::LoadResult& loaded) {
@@ -61,9 +46,11 @@ std::vector<std::string> lines_of(const config::LoadResult& loaded) {
 
 }  // namespace
 
-Daemon::Daemon(const DaemonOptions& options, config::Config config, Predecessor* predecessor)
+Daemon::Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen, Predecessor* predecessor)
     : file_(options.file),
-      config_(std::make_shared<const config::Config>(std::move(config))),
+      watch_wanted_(options.watch),
+      orders_(std::move(config)),
+      config_(orders_.running()),
       process_(config_->workers ? config_->workers : proxy::default_workers()),
       monitor_(control_, random_seed(),
                [this](const std::string& pool) {
@@ -73,6 +60,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Config config, Predecessor*
       shared_{process_, monitor_, {}, {}, {}, {}, &passwords_},
       rng_(random_seed()),
       registry_(process_.workers),
+      discovery_(control_, random_seed(), process_, [this] { serve_pools(discovery_.changes(*runtime_), false); }),
       listeners_(process_.workers,
                  predecessor ? std::move(predecessor->passed) : net::InheritedSockets::from_environment(),
                  predecessor ? &predecessor->sockets : nullptr),
@@ -87,7 +75,9 @@ Daemon::Daemon(const DaemonOptions& options, config::Config config, Predecessor*
   log::set_level(config_->log.level);
   if (const auto settings = access_log_settings(*config_, process_.workers))
     use_access_log(std::make_shared<AccessLog>(*settings));
+  monitor_.await_more(true);
   apply(config_, false);
+  watch_.start_from(std::move(seen));
   start_admin();
 }
 
@@ -111,23 +101,16 @@ void Daemon::use_access_log(std::shared_ptr<AccessLog> log) {
 void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   const uint32_t connections = most_connections(*next);
   auto listeners = listeners_.prepare(*next);
-  auto runtime = registry_.build(next, process_.generation + 1);
-  for (auto& pool : runtime->pools) pool->publish();
+  discovery_.configure(next);
+  auto runtime = registry_.build(next, process_.generation + 1,
+                                 [this](const config::Pool& pool) { return discovery_.serving(pool, runtime_.get()); });
   runtime->tracer = exporters_.tracer(*next);
-  runtime_ = runtime;
   config_ = next;
-  monitor_.apply(proxy::StateRegistry::targets(*runtime), reload);
+  take_up(runtime, reload);
   shared_.max_connections = connections;
   if (std::any_of(next->routes.begin(), next->routes.end(),
                   [](const auto& route) { return route.auth && route.auth->users; }))
     passwords_.start();
-  auto inventory = std::make_shared<admin::Inventory>();
-  for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
-  for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
-  inventory->routes.push_back(runtime->unrouted);
-  inventory->max_series = next->max_series;
-  inventory->token = next->admin.token;
-  inventory_ = inventory;
   const auto adopted = std::make_shared<std::counting_semaphore<>>(0);
   for (size_t i = 0; i < workers_.size(); ++i) {
     auto mine = std::make_shared<std::vector<proxy::NewListener>>(std::move(listeners.added[i]));
@@ -136,13 +119,49 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
       adopted->release();
     });
   }
-  // Who is told "reloaded" may count on it: the next request goes by the new configuration.
-  const auto patience = std::chrono::steady_clock::now() + kAdoption;
-  for (size_t i = 0; reload && i < workers_.size() && adopted->try_acquire_until(patience); ++i) {
-  }
+  if (reload) await_workers(*adopted);
   listeners_.commit(std::move(listeners));
   process_.generation.fetch_add(1);
   process_.loaded_wall_ns = wall_now_ns();
+}
+
+/// Who is told that it is done may count on it: the next request goes by the new configuration.
+void Daemon::await_workers(std::counting_semaphore<>& adopted) const {
+  const auto patience = Clock::now() + kAdoption;
+  for (size_t i = 0; i < workers_.size() && adopted.try_acquire_until(patience); ++i) {
+  }
+}
+
+/// For the control thread's part: health, and what the admin API shows. The pools are in the order of config_.
+void Daemon::take_up(std::shared_ptr<proxy::Runtime> runtime, bool slow_start) {
+  for (size_t i = 0; i < runtime->pools.size(); ++i)
+    if (!runtime_ || i >= runtime_->pools.size() || runtime_->pools[i] != runtime->pools[i])
+      runtime->pools[i]->publish();
+  runtime_ = runtime;
+  monitor_.apply(proxy::StateRegistry::targets(*runtime), slow_start);
+  inventory_ = inventory_of(*runtime, *config_, discovery_);
+}
+
+/// The same configuration goes on with other backends in these pools.
+void Daemon::serve_pools(const std::map<std::string, config::Pool>& changed, bool wait) {
+  if (changed.empty()) return;
+  const auto runtime = registry_.with_pools(*runtime_, changed);
+  take_up(runtime, monitor_.first_round_done());
+  const auto adopted = std::make_shared<std::counting_semaphore<>>(0);
+  on_each_worker([runtime, adopted](proxy::Worker& worker) {
+    worker.adopt(runtime, {}, {});
+    adopted->release();
+  });
+  if (wait) await_workers(*adopted);
+}
+
+admin::ChangeOutcome Daemon::change_backend(const config::BackendChange& change, bool persist) {
+  auto outcome = orders_.take(change, persist);
+  if (!outcome.problem.empty()) return outcome;
+  config_ = orders_.running();
+  discovery_.configure(config_);
+  serve_pools({{change.pool, discovery_.serving(*config_->find_pool(change.pool), runtime_.get())}}, true);
+  return outcome;
 }
 
 void Daemon::start_admin() {
@@ -162,6 +181,7 @@ admin::Control Daemon::control() {
           .upgrade = [this](auto done) { upgrade(std::move(done)); },
           .order = [this](const auto& backend, BackendOrder order,
                           const std::string& by) { return monitor_.order(backend, order, by); },
+          .change = [this](const auto& change, bool persist) { return change_backend(change, persist); },
           .facts =
               [this] {
                 admin::Facts facts{file_, {}, shared_.connections.value.load(), last_reload_, upgrade_facts()};
@@ -171,35 +191,12 @@ admin::Control Daemon::control() {
               },
           .explain = [this](const proxy::Question& question) { return proxy::explain(*runtime_, question, rng_); },
           .recent = [this](std::string prefix, size_t limit,
-                           auto done) { find_recent(std::move(prefix), limit, std::move(done)); },
+                           auto done) { find_recent(control_, workers_, std::move(prefix), limit, std::move(done)); },
           .reopen =
               [this](auto done) {
                 for (const auto& process : predecessors_.all()) process.signal(SIGUSR1);
                 reopen_access_log(control_, access_log_, std::move(done));
               }};
-}
-
-/// Each worker looks through its own memory, and the last one to answer has the whole told.
-void Daemon::find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done) {
-  struct Search {
-    std::string prefix;
-    std::function<void(admin::Control::Recent)> done;
-    size_t waiting;
-    admin::Control::Recent found;
-  };
-  const auto search = std::make_shared<Search>(Search{std::move(prefix), std::move(done), workers_.size(), {}});
-  const auto gather = [search, limit](const admin::Control::Recent& part) {
-    auto& found = search->found;
-    found.insert(found.end(), part.begin(), part.end());
-    if (--search->waiting) return;
-    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.wall_ns > b.wall_ns; });
-    found.resize(std::min(found.size(), limit));
-    search->done(std::move(found));
-  };
-  for (auto& worker : workers_)
-    worker->post([this, search, limit, gather, w = worker.get()] {
-      boost::asio::post(control_, [gather, part = w->recent.find(search->prefix, limit)] { gather(part); });
-    });
 }
 
 void Daemon::publish_ready() {
@@ -225,6 +222,11 @@ void Daemon::run() {
   log::info("ended");
 }
 
+void Daemon::await_names() {
+  discovery_.wait_for_first_round();
+  monitor_.await_more(false);
+}
+
 void Daemon::serve() {
   listeners_.announce();  // only now: a start that fails announces none
   if (admin_) {
@@ -232,9 +234,11 @@ void Daemon::serve() {
     admin_->accept();
   }
   warn_of_descriptors();
+  if (!predecessor_) await_names();  // clients wait in the listeners' queues
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
+  watch_.switch_on(watch_wanted_ || config_->watch);
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
   if (predecessor_)
@@ -292,7 +296,8 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   if (upgrade_.under_way())
     return ended_as(Kind::refused, "an upgrade is under way: the new process reads the configuration");
   if (!dry_run) manager_.reloading();
-  auto loaded = route::load_checked(file_);
+  auto loaded = route::load_checked(file_, dry_run ? config::Environment::real() : watch_.environment());
+  if (!dry_run) watch_.loaded(loaded.config.has_value());
   outcome.warnings = std::move(loaded.warnings);
   outcome.errors = std::move(loaded.errors);
   if (loaded.unreadable)
@@ -300,16 +305,21 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   if (!loaded.config)
     return ended_as(Kind::bad_configuration, fmt::format("{} error{} in the configuration, the old one keeps running",
                                                          outcome.errors.size(), outcome.errors.size() == 1 ? "" : "s"));
-  outcome.changes = config::diff(*config_, *loaded.config);
-  if (const char* reason = refusal(*loaded.config)) return ended_as(Kind::refused, reason);
+  std::vector<std::string> forgotten;
+  auto with_orders = orders_.preview(*loaded.config, forgotten);
+  outcome.changes = config::diff(*config_, with_orders);
+  outcome.changes.insert(outcome.changes.end(), forgotten.begin(), forgotten.end());
+  if (const char* reason = refusal(with_orders)) return ended_as(Kind::refused, reason);
   if (dry_run) return ended_as(Kind::would_apply, {});
   try {
-    auto next = std::make_shared<const config::Config>(std::move(*loaded.config));
+    auto next = std::make_shared<const config::Config>(std::move(with_orders));
     const auto old = config_;
     const auto log_settings = access_log_settings(*next, process_.workers);
     const bool other_log = log_settings != access_log_settings(*old, process_.workers);
     auto log = other_log && log_settings ? std::make_shared<AccessLog>(*log_settings) : nullptr;
     apply(next, true);
+    orders_.adopt(std::move(*loaded.config));
+    watch_.switch_on(watch_wanted_ || next->watch);
     if (other_log) use_access_log(std::move(log));
     log::set_level(next->log.level);
     if (next->limits.connections != old->limits.connections) warn_of_descriptors();
@@ -433,6 +443,8 @@ void Daemon::look_at_drain() {
 
 void Daemon::end() {
   monitor_.stop();
+  discovery_.stop();
+  watch_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
   if (!handed_over_ && (!predecessor_ || predecessor_->told_to_go())) listeners_.remove_unix_files();
@@ -445,13 +457,14 @@ void Daemon::end() {
 
 int run_daemon(const DaemonOptions& options) {
   const auto predecessor = Predecessor::from_environment();
-  auto loaded = route::load_checked(options.file);
+  ConfigWatch::Seen seen = std::make_shared<config::SeenFiles>();
+  auto loaded = route::load_checked(options.file, config::recording(config::Environment::real(), seen));
   if (const int code = cli::report_problems(options.file, loaded)) {
     if (predecessor) predecessor->failed(code, "the configuration is bad, or can't be read", lines_of(loaded));
     return code;
   }
   try {
-    Daemon daemon(options, std::move(*loaded.config), predecessor.get());
+    Daemon daemon(options, std::move(*loaded.config), std::move(seen), predecessor.get());
     daemon.run();
     return 0;
   } catch (const std::exception& error) {

@@ -8,6 +8,7 @@ namespace weir {
 struct DaemonOptions {
   std::string file;                    // the configuration; read again at each reload
   std::vector<std::string> arguments;  // of this process, those that an upgrade starts the next one with
+  bool watch = false;                  // the file is also read whenever it changes, whatever it says itself
 };
 
 /// Runs in the foreground, in place of another process if an upgrade has started it, until it is told to end. The exit

@@ -5,12 +5,17 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <vector>
 
 #include "lb/admin/server.hpp"
+#include "lb/backend_orders.hpp"
+#include "lb/config_watch.hpp"
 #include "lb/daemon.hpp"
+#include "lb/discovery.hpp"
 #include "lb/listeners.hpp"
 #include "lb/net/process_handle.hpp"
 #include "lb/net/service_manager.hpp"
@@ -26,20 +31,24 @@ namespace weir {
 class Daemon {
  public:
   /// `predecessor`: null but in an upgrade.
-  Daemon(const DaemonOptions& options, config::Config config, Predecessor* predecessor);
+  Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen, Predecessor* predecessor);
   ~Daemon();
   void run();
 
  private:
   void apply(std::shared_ptr<const config::Config> config, bool reload);
+  void take_up(std::shared_ptr<proxy::Runtime> runtime, bool slow_start);
+  void serve_pools(const std::map<std::string, config::Pool>& changed, bool wait);
+  void await_workers(std::counting_semaphore<>& adopted) const;
+  admin::ChangeOutcome change_backend(const config::BackendChange& change, bool persist);
   void start_admin();
   void use_access_log(std::shared_ptr<AccessLog> log);
   admin::ReloadOutcome reload(bool dry_run);
   void tell_manager(const admin::ReloadOutcome& outcome);
   static void log_reload(const admin::ReloadOutcome& outcome);
   admin::Control control();
-  void find_recent(std::string prefix, size_t limit, std::function<void(admin::Control::Recent)> done);
   const char* refusal(const config::Config& next) const;
+  void await_names();
   void serve();
   void watch_memory();
   void wait_for_signals();
@@ -65,7 +74,9 @@ class Daemon {
   void warn_of_descriptors() const;
   std::string summary() const;
 
-  std::string file_;
+  const std::string file_;
+  const bool watch_wanted_;  // by the command line
+  BackendOrders orders_;
   std::shared_ptr<const config::Config> config_;
   net::ServiceManager manager_ = net::ServiceManager::from_environment();
   boost::asio::io_context control_{1};
@@ -81,6 +92,10 @@ class Daemon {
   proxy::StateRegistry registry_;
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
+  Discovery discovery_;
+  ConfigWatch watch_{control_, [this](const std::string&) {
+                       if (!draining_) reload(false);
+                     }};
   proxy::PasswordChecker passwords_;
   std::shared_ptr<const admin::LastReload> last_reload_;
   std::unique_ptr<admin::Server> admin_;

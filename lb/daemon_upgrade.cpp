@@ -124,6 +124,7 @@ void Daemon::take_back(const std::string& reason) {
 // ---- the new process ----
 
 void Daemon::await_turn() {
+  await_names();
   const auto& handover = predecessor_->handover();
   predecessors_ = net::Processes(std::move(predecessor_->processes));
   process_.upgrades_ok = handover.upgrades_ok + 1;

@@ -44,6 +44,7 @@ Exit codes: 0 well; 1 it failed (port in use, no such file, no permission, no We
 
 struct Words {
   std::string file = kDefaultFile;
+  bool watch = false;
   std::string delay = "0ms", fail = "0%", topic;
   weir::demo::Options demo;
   std::string page = "weir.1";
@@ -57,6 +58,7 @@ void add_file(CLI::App* command, Words& words) {
 void add_run(CLI::App& app, Words& words) {
   auto* run = app.add_subcommand("run", "Serve, in the foreground, until SIGTERM or SIGINT");
   add_file(run, words);
+  run->add_flag("--watch", words.watch, "reload when the configuration's files change, too");
   run->footer(R"(Events go to stderr, the access log where the configuration says.
   SIGHUP   reloads the configuration; connections and WebSockets live on, a bad file changes nothing
   SIGTERM  drains: what is in flight is finished (at most drain_timeout); a second one ends at once
@@ -65,7 +67,7 @@ void add_run(CLI::App& app, Words& words) {
 
 Examples:
   weir run                       # /etc/weir/weir.yaml
-  weir run ./weir.yaml
+  weir run ./weir.yaml --watch
   PORT=8080 weir run weir.yaml   # with bind: "127.0.0.1:${PORT}" in the file)");
 }
 
@@ -256,7 +258,7 @@ int dispatch(int argc, char** argv) {
   }
   const auto name = app.get_subcommands().front()->get_name();
   if (name == "help") return show_help(app, name);  // "weir help -- X"
-  if (name == "run") return weir::run_daemon({words.file, {argv, argv + argc}});
+  if (name == "run") return weir::run_daemon({words.file, {argv, argv + argc}, words.watch});
   if (name == "check") return weir::cli::check(words.file);
   if (name == "schema") return weir::cli::schema();
   if (name == "demo-backend") return run_demo_backend(words);

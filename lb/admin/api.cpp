@@ -56,15 +56,17 @@ struct Place {
 
 Place find_backend(const Inventory& inventory, std::string_view pool, std::string_view name) {
   std::vector<std::string> pools, backends;
+  bool known = false;
   for (const auto& entry : inventory.pools) {
     pools.push_back(entry.state->name);
     if (entry.state->name != pool) continue;
+    known = true;
     for (size_t i = 0; i < entry.backends.size(); ++i) {
       if (entry.backends[i]->name == name) return {&entry, i, {}};
       backends.push_back(entry.backends[i]->name);
     }
   }
-  if (backends.empty())
+  if (!known)
     return {
         nullptr, 0,
         problem(404, fmt::format("there is no pool \"{}\"{}", pool.substr(0, 64), hint(pool, "the pools are", pools)))};
@@ -200,13 +202,16 @@ void Api::recent(std::string_view query, std::function<void(Reply)> done) const 
   });
 }
 
-Reply Api::backend(std::string_view pool, std::string_view name) const {
+Reply Api::backend(std::string_view pool, std::string_view escaped_name) const {
+  const std::string name = decoded(escaped_name);
   const auto inventory = sources_.inventory();
   const Place place = find_backend(*inventory, pool, name);
   return place.missing ? *place.missing : json_reply(backend_json(*place.pool, place.index));
 }
 
-Reply Api::order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const {
+Reply Api::order(std::string_view pool, std::string_view escaped_name, std::string_view what,
+                 std::string_view peer) const {
+  const std::string name = decoded(escaped_name);
   const auto inventory = sources_.inventory();
   const Place place = find_backend(*inventory, pool, name);
   if (place.missing) return *place.missing;
@@ -282,6 +287,9 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
   static constexpr auto kOrder = [](Api& api, const Request& r, const Segments& s, Text) {
     return api.order(s[3], s[5], s[6], r.peer);
   };
+  static constexpr auto kChange = [](Api& api, const Request& r, const Segments& s, Text query) {
+    return api.change(s[3], decoded(s[5]), s[6], query, r.peer);
+  };
   static constexpr std::array kRoutes{
       Route{"GET", "/metrics", true,
             [](Api& api, const Request&, const Segments&, Text) {
@@ -304,6 +312,9 @@ void Api::answer(const Request& request, std::function<void(Reply)> done) {
       Route{"POST", "/api/v1/pools/{}/backends/{}/drain", false, kOrder},
       Route{"POST", "/api/v1/pools/{}/backends/{}/disable", false, kOrder},
       Route{"POST", "/api/v1/pools/{}/backends/{}/enable", false, kOrder},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/add", false, kChange},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/weight", false, kChange},
+      Route{"POST", "/api/v1/pools/{}/backends/{}/remove", false, kChange},
       Route{"POST", "/api/v1/reload", false,
             [](Api& api, const Request&, const Segments&, Text query) { return api.reload(query); }},
       Route{"POST", "/api/v1/upgrade", false, nullptr,

@@ -59,6 +59,8 @@ class Api {
   void reopen(std::function<void(Reply)> done) const;
   Reply backend(std::string_view pool, std::string_view name) const;
   Reply order(std::string_view pool, std::string_view name, std::string_view what, std::string_view peer) const;
+  Reply change(std::string_view pool, const std::string& name, std::string_view what, std::string_view query,
+               std::string_view peer) const;
 
   Reply session(const Request& request) const;
   Reply log_in(const Request& request);

@@ -88,6 +88,7 @@ json::object backend_object(const config::Pool& pool, size_t index, const Backen
   object["reason"] = reason;
   object["since"] = since;
   object["sessions_until"] = sessions_until(pool, state);
+  object["source"] = config.discovered ? "dns" : config.added ? "api" : "file";
   object["weight"] = config.weight;
   object["effective_weight"] = config.weight * (state.weight_permille.load() / 1000.0);
   object["backup"] = config.backup;
@@ -103,6 +104,24 @@ json::object backend_object(const config::Pool& pool, size_t index, const Backen
   object["checks_ok"] = state.checks_ok.load();
   object["checks_failed"] = state.checks_failed.load();
   return object;
+}
+
+/// The names that DNS resolves for it.
+json::array names_array(const PoolEntry& pool) {
+  json::array list;
+  if (!pool.names) return list;
+  for (const auto& name : pool.names()) {
+    json::object object;
+    object["name"] = name.name;
+    object["backend"] = name.backend.empty() ? json::value(nullptr) : json::value(name.backend);
+    object["state"] = name.state;
+    object["reason"] = name.reason;
+    object["age_seconds"] =
+        name.age ? json::value(std::chrono::duration<double>(*name.age).count()) : json::value(nullptr);
+    object["backends"] = name.backends;
+    list.push_back(std::move(object));
+  }
+  return list;
 }
 
 json::object pool_object(const PoolEntry& pool) {
@@ -122,6 +141,7 @@ json::object pool_object(const PoolEntry& pool) {
   object["inflight"] = pool.state->inflight.value.load();
   object["waiting"] = pool.state->waiting.value.load();
   object["retrying"] = pool.state->retrying.value.load();
+  object["names"] = names_array(pool);
   object["backends"] = std::move(backends);
   return object;
 }
@@ -241,6 +261,18 @@ std::string backend_json(const PoolEntry& pool, size_t index, const bool* change
   object["pool"] = pool.state->name;
   object["usable"] = usable(pool);
   if (changed) object["changed"] = *changed;
+  return json_text(object);
+}
+
+std::string changed_json(const Inventory& inventory, const config::BackendChange& change, bool persisted) {
+  json::object object;
+  for (const auto& pool : inventory.pools)
+    for (size_t i = 0; i < pool.backends.size() && pool.state->name == change.pool; ++i)
+      if (pool.backends[i]->name == change.name) object = backend_object(*pool.config, i, *pool.backends[i]);
+  object["pool"] = change.pool;
+  object["name"] = change.name;
+  object["persisted"] = persisted;
+  if (change.kind != config::BackendChange::Kind::remove) object["weight"] = change.weight;
   return json_text(object);
 }
 

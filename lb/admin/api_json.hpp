@@ -14,6 +14,8 @@ std::string pools_json(const Inventory& inventory, const ProcessState& process);
 std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed = nullptr);
 /// {"causes": [...]}, the closed list of lb/base/cause.hpp.
 std::string causes_json();
+/// The answer to a change: the backend as it is now (not one that is removed, or not resolved yet) and `persisted`.
+std::string changed_json(const Inventory& inventory, const config::BackendChange& change, bool persisted);
 /// The process as a whole.
 std::string status_json(const Inventory& inventory, const ProcessState& process, const Facts& facts);
 /// {"at_ms": …, "time": …, "status": {…}, "pools": […], "causes": {…}} on one line: what the dashboard shows, as

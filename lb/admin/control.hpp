@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/backend_changes.hpp"
 #include "config/load.hpp"
 #include "lb/base/state.hpp"
 #include "lb/proxy/explain.hpp"
@@ -72,6 +73,12 @@ struct Facts {
   UpgradeFacts upgrade = {};
 };
 
+/// What became of a change of a pool's backends.
+struct ChangeOutcome {
+  uint16_t status = 200;     // of the answer
+  std::string problem = {};  // why not; empty: done
+};
+
 /// The access log opened anew. No path: there is none.
 struct Reopened {
   std::string path = {};
@@ -85,6 +92,8 @@ struct Control {
   std::function<void(std::function<void(const UpgradeOutcome&)> done)> upgrade = {};
   /// False: it had that order already. `by`: who ordered it, for people.
   std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
+  /// When it returns, requests to come obey it.
+  std::function<ChangeOutcome(const config::BackendChange&, bool persist)> change = {};
   std::function<Facts()> facts = {};
   std::function<proxy::Explanation(const proxy::Question&)> explain = {};
   /// Asks the workers for the requests that they remember (RecentRequests::find over all of them); `done` is called

@@ -3,19 +3,32 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/model.hpp"
 #include "lb/admin/control.hpp"
+#include "lb/base/clock.hpp"
 #include "lb/base/state.hpp"
 
 namespace weir::admin {
+
+/// A name that backends of a pool come from, by DNS.
+struct NameStatus {
+  std::string name;             // "app.internal", "_http._tcp.app.internal"
+  std::string backend;          // the one that has it in its URL; empty: the pool's `discover`
+  std::string state;            // "ok", "pending", "missing", "failing"
+  std::string reason;           // unless it is ok
+  std::optional<Duration> age;  // of what is known; nothing: nothing ever was
+  size_t backends = 0;          // that serve by it
+};
 
 struct PoolEntry {
   std::shared_ptr<const config::Pool> config;
   std::shared_ptr<PoolState> state;
   std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
+  std::function<std::vector<NameStatus>()> names = {};  // unset: DNS has no part in it
 };
 
 /// Immutable; one a configuration generation.

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "lb/admin/family_writer.hpp"
 #include "lb/admin/latency.hpp"
 #include "lb/admin/process_facts.hpp"
 #include "lb/admin/text_format.hpp"
@@ -18,10 +19,8 @@
 namespace weir::admin {
 namespace {
 
-using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
-using LabelList = std::initializer_list<std::pair<const char*, std::string_view>>;
 
 constexpr size_t kHistogramSeries = Histogram::kBounds.size() + 3;  // +Inf, sum, count
 constexpr std::array<std::string_view, 6> kClasses{"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -39,46 +38,6 @@ uint64_t sum(const std::vector<Cells>& cells, Counter (Cells::*member)[N], size_
   for (const auto& worker : cells) total += (worker.*member)[index].get();
   return total;
 }
-
-class FamilyWriter {
- public:
-  FamilyWriter(std::string name, std::string help, MetricType type) {
-    family_ = {std::move(name), std::move(help), type, {}};
-  }
-
-  void reserve(size_t n) { family_.metric.reserve(n); }
-  void add(LabelList labels, double value) {
-    ClientMetric& metric = labelled(labels);
-    (family_.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-  }
-  void add(LabelList labels, uint64_t value) { add(labels, static_cast<double>(value)); }
-  void add(LabelList labels, const Latency& latency) {
-    auto& histogram = labelled(labels).histogram;
-    histogram.bucket.reserve(latency.buckets.size());
-    uint64_t cumulative = 0;
-    for (size_t i = 0; i < latency.buckets.size(); ++i) {
-      cumulative += latency.buckets[i];
-      const bool last = i == Histogram::kBounds.size();
-      histogram.bucket.push_back({cumulative, last ? std::numeric_limits<double>::infinity()
-                                                   : static_cast<double>(Histogram::kBounds[i]) / 1e6});
-    }
-    histogram.sample_count = cumulative;
-    histogram.sample_sum = static_cast<double>(latency.sum_microseconds) / 1e6;
-  }
-  /// A family without a series is left out.
-  void move_to(std::vector<MetricFamily>& families) {
-    if (!family_.metric.empty()) families.push_back(std::move(family_));
-  }
-
- private:
-  ClientMetric& labelled(LabelList labels) {
-    ClientMetric& metric = family_.metric.emplace_back();
-    metric.label.reserve(labels.size());
-    for (const auto& [name, value] : labels) metric.label.push_back({name, std::string(value)});
-    return metric;
-  }
-  MetricFamily family_;
-};
 
 /// One series a pool or backend: the whole description of most families.
 template <typename State>
@@ -445,6 +404,7 @@ class Collector final : public prometheus::Collectable {
     collect_process(sources_.process, sources_.log_lines_lost(), families);
     collect_routes(*inventory_, families);
     collect_pools(*inventory_, families);
+    collect_names(*inventory_, sources_.process, families);
     collect_backends(*inventory_, families);
     const size_t others = count_series(families) + 1;
     folding_ = choose_folding(others, inventory_->pools.size(), backend_count(*inventory_), inventory_->routes.size(),

@@ -41,6 +41,7 @@ enum class Cause : uint8_t {
   auth_unavailable,
   // pool
   no_backend,
+  name_unresolved,
   pool_limit,
   queue_full,
   queue_timeout,
@@ -119,6 +120,8 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::auth_unavailable, "auth_unavailable", "destination_unavailable", 503,
               "The service of auth.forward gave no answer that says yes or no."},
     CauseInfo{Cause::no_backend, "no_backend", "destination_unavailable", 503, "No backend of the pool is usable."},
+    CauseInfo{Cause::name_unresolved, "name_unresolved", "dns_error", 503,
+              "DNS has not said any address of the pool's backends."},
     CauseInfo{Cause::pool_limit, "pool_limit", "connection_limit_reached", 503,
               "limits.inflight reached and the pool has no queue."},
     CauseInfo{Cause::queue_full, "queue_full", "connection_limit_reached", 503,

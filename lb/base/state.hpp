@@ -143,6 +143,8 @@ struct ProcessState {
   std::atomic<uint64_t> predecessors{0};                     // of them, those that still finish their connections
   std::atomic<int64_t> started_wall_ns{0}, loaded_wall_ns{0};
   std::atomic<uint64_t> admin_refused[kAdminRefusals]{};
+  std::atomic<uint64_t> dns_answers[3]{};    // found, missing, failed
+  std::atomic<uint64_t> backend_changes{0};  // of pools, by what DNS said
   TraceCounters traces;
 };
 

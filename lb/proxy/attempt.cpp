@@ -36,7 +36,8 @@ bool Exchange::choose_backend() {
   if (pool_->panic) pool_->cells->panics.add();
   if (take_backend()) return true;
   if (!others_full(*pool_, tried_)) {
-    fail(last_cause_ == Cause::none ? Cause::no_backend : last_cause_);
+    const Cause none = pool_->upstreams.empty() ? Cause::name_unresolved : Cause::no_backend;
+    fail(last_cause_ == Cause::none ? none : last_cause_);
     return false;
   }
   if (wait_in_queue(true) || phase_ != Phase::queued) return false;

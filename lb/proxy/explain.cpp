@@ -165,9 +165,14 @@ void choose(const Pool& pool, const http1::RequestHead& head, uint64_t key_hash,
   if (picked == balance::kNone) {
     out.outcome = Outcome::no_backend;
     const bool none = published.table->candidates().empty();
-    out.cause = none ? Cause::no_backend : pool.config->limits.queue ? Cause::none : Cause::pool_limit;
-    out.why = none ? "no backend of the pool is usable"
-                   : "every candidate has limits.per_backend in flight: the request waits in the queue";
+    const bool unresolved = pool.backends.empty();
+    out.cause = unresolved                  ? Cause::name_unresolved
+                : none                      ? Cause::no_backend
+                : pool.config->limits.queue ? Cause::none
+                                            : Cause::pool_limit;
+    out.why = unresolved ? "its backends come from DNS, and no address is known here"
+              : none     ? "no backend of the pool is usable"
+                         : "every candidate has limits.per_backend in flight: the request waits in the queue";
     return;
   }
   const auto& candidate = published.table->candidates()[picked];
@@ -218,10 +223,10 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   out.client = believed_client(*head, config.trusted_proxies, *peer, question.client).address;
 
   const route::Request request = route_request(*head, path, listener);
-  const uint32_t matched = runtime.router.match(request);
+  const uint32_t matched = runtime.router->match(request);
   const auto before = std::min<size_t>(matched, config.routes.size());
   for (uint32_t i = 0; i < before; ++i)
-    out.skipped.push_back({config.routes[i].name, place(config.routes[i].at), runtime.router.why_not(i, request)});
+    out.skipped.push_back({config.routes[i].name, place(config.routes[i].at), runtime.router->why_not(i, request)});
   if (matched == route::kNoRoute) {
     out.outcome = Outcome::no_route;
     out.cause = Cause::no_route;

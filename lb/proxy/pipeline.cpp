@@ -104,7 +104,7 @@ bool Exchange::answers_options() {
 }
 
 bool Exchange::find_route() {
-  const uint32_t index = runtime_->shared->router.match(route_request(head, path_, downstream_->listener().index));
+  const uint32_t index = runtime_->shared->router->match(route_request(head, path_, downstream_->listener().index));
   if (index != route::kNoRoute) {
     route_ = &runtime_->shared->routes[index];
     return true;

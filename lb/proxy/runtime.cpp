@@ -148,10 +148,12 @@ void StateRegistry::build_guards(const config::Route& from, Route& into) {
   into.guarded = into.allow || into.deny || into.limiter || from.auth;
 }
 
-std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Config> config, uint64_t generation) {
+std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Config> config, uint64_t generation,
+                                              const Serving& serving) {
   auto runtime = std::make_shared<Runtime>(config);
   runtime->generation = generation;
-  for (const auto& pool : config->pools) runtime->pools.push_back(build_pool(pool, config->secret_keys));
+  for (const auto& pool : config->pools)
+    runtime->pools.push_back(build_pool(serving ? serving(pool) : pool, config->secret_keys));
   const auto route_state = [this](const std::string& name, const std::string& pool) {
     auto& state = routes_[name + '\0' + pool];
     if (!state) state = std::make_shared<RouteState>(name, pool, workers_);
@@ -181,6 +183,21 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
   });
   std::erase_if(routes_, [&](const auto& entry) { return entry.second.use_count() == 1; });
   return runtime;
+}
+
+std::shared_ptr<Runtime> StateRegistry::with_pools(const Runtime& current,
+                                                   const std::map<std::string, config::Pool>& changed) {
+  auto next = std::make_shared<Runtime>(current);
+  for (auto& pool : next->pools) {
+    const auto now = changed.find(pool->config->name);
+    if (now == changed.end()) continue;
+    const auto user_timeout = pool->user_timeout;
+    pool = build_pool(now->second, current.config->secret_keys);
+    pool->user_timeout = user_timeout;
+  }
+  for (auto& route : next->routes)
+    if (route.pool) route.pool = next->pools[route.pool_index].get();
+  return next;
 }
 
 std::vector<health::Target> StateRegistry::targets(const Runtime& runtime) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -88,14 +89,15 @@ struct Tracer {
 
 struct Runtime {
   std::shared_ptr<const config::Config> config;
-  route::Router router;
-  std::vector<std::unique_ptr<Pool>> pools;
+  std::shared_ptr<const route::Router> router;
+  std::vector<std::shared_ptr<Pool>> pools;
   std::vector<Route> routes;
   std::shared_ptr<RouteState> unrouted;  // requests that no route takes
   uint64_t generation = 0;
   std::optional<Tracer> tracer;
 
-  explicit Runtime(std::shared_ptr<const config::Config> c) : config(c), router(*c) {}
+  explicit Runtime(std::shared_ptr<const config::Config> c)
+      : config(c), router(std::make_shared<const route::Router>(*c)) {}
   Pool* find_pool(const std::string& name);
 };
 
@@ -103,7 +105,12 @@ struct Runtime {
 class StateRegistry {
  public:
   explicit StateRegistry(size_t workers) : workers_(workers) {}
-  std::shared_ptr<Runtime> build(std::shared_ptr<const config::Config> config, uint64_t generation);
+  /// A configured pool as it serves: with what DNS says of its backends.
+  using Serving = std::function<config::Pool(const config::Pool&)>;
+  std::shared_ptr<Runtime> build(std::shared_ptr<const config::Config> config, uint64_t generation,
+                                 const Serving& serving = {});
+  /// The same configuration with other backends in some pools. All else is shared with `current`.
+  std::shared_ptr<Runtime> with_pools(const Runtime& current, const std::map<std::string, config::Pool>& changed);
   /// What the health monitor has to look after.
   static std::vector<health::Target> targets(const Runtime& runtime);
 

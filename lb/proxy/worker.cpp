@@ -94,13 +94,17 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
                    const std::vector<std::string>& removed) {
   auto mine = std::make_unique<WorkerRuntime>();
   mine->shared = next;
-  for (auto& pool : next->pools) {
+  for (size_t i = 0; i < next->pools.size(); ++i) {
+    const auto& pool = next->pools[i];
     WorkerPool entry;
     entry.pool = pool.get();
     entry.cells = &pool->state->cells[index];
     entry.picker = pool->algorithm->make_picker();
     for (const auto& backend : pool->backends) entry.upstreams.push_back(&upstream_set(backend));
     refresh(entry);
+    // What was learnt of the pool outlives a change of its backends.
+    if (runtime && i < runtime->pools.size() && runtime->pools[i].pool->state == pool->state)
+      entry.median_latency = runtime->pools[i].median_latency;
     mine->pools.push_back(std::move(entry));
   }
   runtime = mine.get();

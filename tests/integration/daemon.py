@@ -85,7 +85,7 @@ class Daemon:
     live = []  # those of the current test or class, for the report of a failure
 
     def __init__(self, configuration, *, access_log=True, ready=True, nofile=None, timeout=30.0, environment=None, inherit=(), files=None,
-                 program=None):
+                 program=None, arguments=()):
         self.directory = tempfile.mkdtemp(prefix="weir-test-")
         self.path = os.path.join(self.directory, "weir.yaml")
         self.log_path = os.path.join(self.directory, "access.log")
@@ -95,7 +95,7 @@ class Daemon:
             with open(os.path.join(self.directory, name), "w") as file:
                 file.write(text)
         self.write(configuration)
-        command = [program or binary(), "run", self.path]
+        command = [program or binary(), "run", self.path, *arguments]
         if nofile:
             command = ["prlimit", f"--nofile={nofile}:{nofile}"] + command
         fds = [s.fileno() for s in inherit]

@@ -87,7 +87,7 @@ class Origin:
     """
 
     def __init__(self, reply=None, handler=None, kind="ipv4", name="origin", read_size=262144, backlog=1024, record=True,
-                 receive_buffer=None, start=True):
+                 receive_buffer=None, start=True, place=None):
         self.reply = reply or (lambda request, connection: response(200, name.encode()))
         self.handler = handler or self._serve
         self.kind, self.name, self.read_size, self.backlog, self.record = kind, name, read_size, backlog, record
@@ -103,7 +103,7 @@ class Origin:
             self.directory = tempfile.mkdtemp(prefix="weir-origin-")
             self.place = os.path.join(self.directory, "o.sock")
         else:
-            self.place = ("::1" if kind == "ipv6" else "127.0.0.1", 0)
+            self.place = place or ("::1" if kind == "ipv6" else "127.0.0.1", 0)
         self.socket = self._bind()
         if start:
             self.start()

@@ -68,7 +68,7 @@ class CommandLine(WeirTest):
         self.assertEqual(run_command("check", path), (0, f"{path}: ok: 1 listener, 1 pool, 2 backends, 2 routes\n", ""))
 
     def test_check_lists_all_errors(self):
-        path = self.file(GOOD.replace("127.0.0.1:1\"", "nowhere\"") + "nonsense: 1\n")
+        path = self.file(GOOD.replace("127.0.0.1:1\"", "no..where\"") + "nonsense: 1\n")
         code, out, err = run_command("check", path)
         self.assertEqual((code, out), (2, ""))
         self.assertIn(f"{path}:2:", err)
@@ -89,7 +89,7 @@ class CommandLine(WeirTest):
         self.assertEqual(run_command("run", "/nonexistent/weir.yaml"), (1, "", err))
 
     def test_run_reports_what_check_reports(self):
-        path = self.file(GOOD.replace("127.0.0.1:1\"", "nowhere\"") + "nonsense: 1\n")
+        path = self.file(GOOD.replace("127.0.0.1:1\"", "no..where\"") + "nonsense: 1\n")
         self.assertEqual(run_command("run", path), run_command("check", path))
         self.assertRegex(run_command("check", path)[2], r": 2 errors; nothing was started or changed\n$")
 

@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MONITORING = os.path.join(ROOT, "packaging", "monitoring")
 SELECTOR = re.compile(r"\b(weir_[a-z0-9_]+)(?:\{([^}]*)\})?")
 OF_PROMETHEUS = {"instance", "job", "le"}
-ONLY_WHEN_THEY_HAPPENED = {"weir_request_errors_total", "weir_protocol_errors_total", "weir_backend_responses_total"}
+ONLY_WHEN_THEY_HAPPENED = {"weir_request_errors_total", "weir_protocol_errors_total", "weir_backend_responses_total",
+                           "weir_name_ok"}
 
 
 def read(*path):

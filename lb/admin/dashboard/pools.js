@@ -5,6 +5,10 @@ import { draw_bar, STATUSES } from './tiles.js';
 
 const HEADINGS = ['Backend', 'State', 'Weight', 'In flight', 'Requests', 'Errors', 'p50', 'p99', 'Ejected', ''];
 
+/** What is wrong with the names that DNS resolves for a pool; empty: nothing. */
+const names_note = pool => (pool.names || []).filter(n => n.state !== 'ok').map(n =>
+  `${n.name}: ${n.reason || n.state}` + (n.age_seconds === null ? '' : `, last answered ${age(n.age_seconds)} ago`)).join(' · ');
+
 class Row {
   constructor(pool, name, model, order) {
     this.pool = pool;
@@ -88,13 +92,13 @@ export class Pools {
     this.watcher.disconnect();
     this.rows.clear();
     this.pools = this.model.last.pools.map(pool => {
-      const parts = { name: pool.name, algorithm: make('span.algorithm', {}), figures: make('span.muted', {}), counts: make('span.counts', {}), bar: make('div.bar', { 'aria-hidden': 'true' }) };
+      const parts = { name: pool.name, algorithm: make('span.algorithm', {}), figures: make('span.muted', {}), counts: make('span.counts', {}), names: make('p.names', {}), bar: make('div.bar', { 'aria-hidden': 'true' }) };
       for (const status of STATUSES) parts.counts.append(make('span', { 'data-status': status }));
       parts.rows = pool.backends.map(b => new Row(pool.name, b.name, this.model, this.order));
       const head = make('div.row.head', { role: 'row' }, ...HEADINGS.map((h, i) => make(i > 1 && h ? 'div.num' : 'div', { role: 'columnheader' }, h)));
       const table = make('div.table', { role: 'table', 'aria-label': 'Backends of ' + pool.name }, head, ...parts.rows.map(r => r.element));
       parts.element = make('section.card.pool', { 'data-pool': pool.name },
-        make('header', {}, make('h2', {}, pool.name), parts.algorithm, parts.counts, parts.figures), parts.bar, table);
+        make('header', {}, make('h2', {}, pool.name), parts.algorithm, parts.counts, parts.figures), parts.names, parts.bar, table);
       for (const row of parts.rows) this.rows.set(row.key, row);
       return parts;
     });
@@ -116,7 +120,10 @@ export class Pools {
         rows += fits;
         row.draw();
       }
-      show(parts.element, rows > 0);
+      const note = names_note(pool);
+      set_text(parts.names, note);
+      show(parts.names, note !== '');
+      show(parts.element, rows > 0 || (named && note !== ''));
       found += rows;
       this.draw_head(parts, pool);
     });

@@ -13,6 +13,9 @@ struct Fixture {
   Fixture() {
     add_pool("app", {"a", "b"});
     add_pool("search", {"s1"});
+    inventory->pools[1].names = [] {
+      return std::vector<NameStatus>{{"s.internal", "", "failing", "no answer in time", std::chrono::seconds(90), 1}};
+    };
     inventory->routes = {
         std::make_shared<RouteState>("www", "app", kWorkers), std::make_shared<RouteState>("api", "app", kWorkers),
         std::make_shared<RouteState>("find", "search", kWorkers), std::make_shared<RouteState>("moved", "", kWorkers)};

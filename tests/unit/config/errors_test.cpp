@@ -155,8 +155,8 @@ TEST_CASE("addresses") {
       {"[10.0.0.0/8]", "[10.0.0.0/8, @@10.0.0.0/8]", "is here twice"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"https://127.0.0.1:9002\"",
        "pool app: backend b: https:// towards backends is not supported yet"},
-      {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://app.internal:9002\"",
-       "host names are not supported yet (app.internal); write an IP address"},
+      {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://app..internal:9002\"",
+       "\"app..internal\" is no name for DNS; write one like app.internal"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://127.0.0.1:9002/x\"",
        "a path can't stand in a backend's URL; use `rewrite: { prefix: [/, /x] }` in the route"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@127.0.0.1:9002", "the scheme is missing; write http://127.0.0.1:9002"},
@@ -176,6 +176,24 @@ TEST_CASE("addresses") {
       {"b: \"http://127.0.0.1:9002\"", "b: @@{ weight: 2 }",
        "backend b: url is missing; write url: \"http://IP:PORT\""},
       {"weight: 1 }", "weight: @@1001 }", "1001 is out of range; write 0 to 1000"},
+  });
+}
+
+TEST_CASE("discovery") {
+  check({
+      {"    host: keep\n", "    discover: @@{}\n", "there is no name; write { dns: app.internal:8080 }"},
+      {"    host: keep\n", "    discover: { dns: a.b, @@srv: _a._tcp.b }\n", "dns and srv exclude each other"},
+      {"    host: keep\n", "    discover: { dns: @@\"http://app.internal:80\" }\n", "write app.internal:80"},
+      {"    host: keep\n", "    discover: { dns: @@10.0.0.1:80 }\n", "10.0.0.1:80 is an address, which needs no DNS"},
+      {"    host: keep\n", "    discover: { dns: @@\"app.internal:http\" }\n", "\"http\" is no port"},
+      {"    host: keep\n", "    discover: { dns: @@\"a b\" }\n", "\"a b\" is no name for DNS"},
+      {"    host: keep\n", "    discover: { srv: @@\"_a._tcp.b:80\" }\n", "SRV records say the port themselves"},
+      {"    host: keep\n", "    discover: { dns: a.b, max_backends: @@0 }\n", "write 1 to 1000"},
+      {"    host: keep\n", "    discover: { @@dsn: a.b, dns: a.b }\n", "did you mean \"dns\"?"},
+      {"drain_timeout: 30s\n", "resolver: { servers: [@@dns.internal] }\n", "is no address of a DNS server"},
+      {"drain_timeout: 30s\n", "resolver: { servers: [@@\"0.0.0.0:53\"] }\n", "is no address of a DNS server"},
+      {"drain_timeout: 30s\n", "resolver: { resolv_conf: @@resolv.conf }\n", "is no absolute path"},
+      {"drain_timeout: 30s\n", "resolver: @@{ min_ttl: 1m, max_ttl: 5s }\n", "min_ttl is longer than max_ttl"},
   });
 }
 
@@ -336,7 +354,7 @@ TEST_CASE("what later releases bring is refused as such") {
       {"    host: keep\n", "    protocol: @@h2\n", "h2 is not supported yet; write h1"},
       {"    host: keep\n", "    protocol: @@h2c\n", "h2c is not supported yet"},
   });
-  for (const char* key : {"split", "partition", "shards", "discover", "tls", "proxy_protocol"})
+  for (const char* key : {"split", "partition", "shards", "tls", "proxy_protocol"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
                 fmt::format("pool app: {} is not supported yet", key));
   for (const char* key : {"compress", "cache", "canary", "mirror", "async", "scatter"})

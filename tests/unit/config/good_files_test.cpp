@@ -277,9 +277,29 @@ TEST_CASE("the full file: pools") {
   CHECK(tenants.panic_percent == 25);
 }
 
+TEST_CASE("the full file: names for DNS") {
+  const Config config = full();
+  const Pool& by_name = *config.find_pool("by_name");
+  REQUIRE(by_name.discover);
+  CHECK(by_name.discover->kind == Discover::Kind::addresses);
+  CHECK(by_name.discover->name == "app.internal");
+  CHECK(by_name.discover->port == 8080);
+  CHECK(by_name.discover->max_backends == 100);
+  CHECK(by_name.backends[0].host == "a.internal");
+  CHECK(by_name.backends[0].port == 8080);
+  CHECK(by_name.backends[0].authority == "a.internal:8080");
+  CHECK(by_name.backends[0].address.length == 0);
+  CHECK(config.find_pool("by_service")->discover->kind == Discover::Kind::services);
+  const Resolver& resolver = config.resolver;
+  REQUIRE(resolver.servers.size() == 3);
+  CHECK(resolver.servers[0].to_string() == "10.0.0.2:53");
+  CHECK(resolver.family == Resolver::Family::ipv4);
+  CHECK(resolver.keep_missing == 1min);
+}
+
 TEST_CASE("the full file: routes") {
   const Config config = full();
-  REQUIRE(config.routes.size() == 4);
+  REQUIRE(config.routes.size() == 6);
   const Route& api = config.routes[0];
   CHECK(api.name == "api");
   CHECK(api.match.listeners == std::vector<std::string>{"web"});

@@ -1,0 +1,179 @@
+#include "lb/backend_orders.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/json.hpp>
+#include <cerrno>
+#include <filesystem>
+#include <stdexcept>
+#include <system_error>
+
+#include "config/environment.hpp"
+#include "lb/base/log.hpp"
+#include "lb/base/unique_fd.hpp"
+
+namespace weir {
+
+namespace {
+
+namespace json = boost::json;
+using config::BackendChange;
+
+constexpr size_t kMaxStateBytes = 4 << 20;
+constexpr const char* kKinds[]{"add", "weight", "remove"};
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+BackendChange parse_change(const json::value& value) {
+  BackendChange change;
+  const auto text = [&](const char* key) { return std::string(value.at(key).as_string()); };
+  const std::string kind = text("change");
+  if (kind == "add") {
+    change.kind = BackendChange::Kind::add;
+    change.url = text("url");
+  } else if (kind == "weight" || kind == "remove") {
+    change.kind = kind == "weight" ? BackendChange::Kind::weight : BackendChange::Kind::remove;
+  } else {
+    throw std::runtime_error(fmt::format("there is no change \"{}\"", kind.substr(0, 64)));
+  }
+  change.pool = text("pool");
+  change.name = text("backend");
+  if (change.kind != BackendChange::Kind::remove) change.weight = value.at("weight").to_number<uint32_t>();
+  return change;
+}
+
+/// Whole or not at all, also when the machine stops in the middle. Empty, or why not.
+std::string write_durably(const std::string& path, const std::string& text) {
+  const std::string temporary = path + ".new";
+  {
+    const UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
+    if (!file) return fmt::format("{}: {}", temporary, reason(errno));
+    for (size_t done = 0; done < text.size();) {
+      const ssize_t n = ::write(file.get(), text.data() + done, text.size() - done);
+      if (n < 0 && errno != EINTR) return fmt::format("{}: {}", temporary, reason(errno));
+      if (n > 0) done += static_cast<size_t>(n);
+    }
+    if (::fsync(file.get()) != 0) return fmt::format("{}: {}", temporary, reason(errno));
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return fmt::format("{}: {}", path, reason(errno));
+  const std::string folder = std::filesystem::path(path).parent_path();
+  const UniqueFd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) ::fsync(directory.get());
+  return {};
+}
+
+}  // namespace
+
+config::BackendChanges::Map parse_state(const std::string& text) {
+  json::error_code error;
+  const auto state = json::parse(text, error);
+  if (error) throw std::runtime_error("it is no JSON");
+  config::BackendChanges::Map changes;
+  try {
+    if (state.at("version") != 1) throw std::runtime_error("its version is another program's");
+    for (const auto& value : state.at("backends").as_array()) {
+      auto change = parse_change(value);
+      auto key = std::pair(change.pool, change.name);
+      changes.insert_or_assign(std::move(key), std::move(change));
+    }
+  } catch (const std::out_of_range& missing) {
+    throw std::runtime_error("a key is missing");
+  } catch (const boost::system::system_error& wrong) {
+    throw std::runtime_error("a value is of the wrong type");
+  } catch (const std::invalid_argument& wrong) {
+    throw std::runtime_error("a value is of the wrong type");
+  }
+  return changes;
+}
+
+std::string format_state(const config::BackendChanges::Map& changes) {
+  json::array list;
+  for (const auto& [key, change] : changes) {
+    json::object object;
+    object["pool"] = change.pool;
+    object["backend"] = change.name;
+    object["change"] = kKinds[static_cast<size_t>(change.kind)];
+    if (change.kind == BackendChange::Kind::add) object["url"] = change.url;
+    if (change.kind != BackendChange::Kind::remove) object["weight"] = change.weight;
+    list.push_back(std::move(object));
+  }
+  return json::serialize(json::object{{"version", 1}, {"backends", std::move(list)}}) + "\n";
+}
+
+BackendOrders::BackendOrders(config::Config written) : written_(std::move(written)) {
+  load();
+  adopt(written_);
+}
+
+void BackendOrders::load() {
+  stored_.clear();
+  unreadable_.clear();
+  const std::string& path = written_.admin.state_file;
+  if (path.empty() || ::access(path.c_str(), F_OK) != 0) return;
+  const auto file = config::Environment::real().read_file(path, kMaxStateBytes, false);
+  try {
+    if (!file.text) throw std::runtime_error(file.error);
+    stored_ = parse_state(*file.text);
+  } catch (const std::exception& error) {
+    unreadable_ = error.what();
+    log::error("state_file_bad",
+               {{"file", path},
+                {"reason", unreadable_},
+                {"action", "goes on without; nothing is written to it until it is mended or removed"}});
+  }
+  for (const auto& [key, change] : stored_) {
+    auto merged = changes_.all();
+    merged.insert_or_assign(key, change);
+    changes_ = config::BackendChanges(std::move(merged));
+  }
+}
+
+config::Config BackendOrders::preview(const config::Config& written, std::vector<std::string>& notes) const {
+  config::Config config = written;
+  notes = config::BackendChanges(changes_).apply(config);
+  return config;
+}
+
+void BackendOrders::adopt(config::Config written) {
+  const bool other_file = written.admin.state_file != written_.admin.state_file;
+  written_ = std::move(written);
+  if (other_file) load();
+  auto config = std::make_shared<config::Config>(written_);
+  for (const auto& line : changes_.apply(*config)) log::warn("backend_change_forgotten", {{"change", line}});
+  running_ = std::move(config);
+}
+
+std::string BackendOrders::save(const config::BackendChanges::Map& stored) const {
+  const std::string& path = written_.admin.state_file;
+  if (path.empty()) return "there is no admin.state_file to persist it in; name one in the configuration";
+  if (!unreadable_.empty())
+    return fmt::format("{} can't be used ({}); mend or remove it, and reload", path, unreadable_);
+  return write_durably(path, format_state(stored));
+}
+
+admin::ChangeOutcome BackendOrders::take(const config::BackendChange& change, bool persist) {
+  using Kind = config::BackendChanges::Refusal::Kind;
+  auto next = changes_;
+  if (const auto refusal = next.take(written_, change)) {
+    const uint16_t status = refusal->kind == Kind::unknown ? 404 : refusal->kind == Kind::wrong ? 400 : 409;
+    return {status, refusal->text};
+  }
+  if (persist) {
+    const config::BackendChanges::Key key{change.pool, change.name};
+    auto stored = stored_;
+    stored.erase(key);
+    if (const auto now = next.all().find(key); now != next.all().end()) stored.insert(*now);
+    if (std::string problem = save(stored); !problem.empty()) return {409, std::move(problem)};
+    stored_ = std::move(stored);
+  }
+  changes_ = std::move(next);
+  auto config = std::make_shared<config::Config>(written_);
+  changes_.apply(*config);
+  running_ = std::move(config);
+  return {};
+}
+
+}  // namespace weir

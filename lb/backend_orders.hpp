@@ -1,0 +1,42 @@
+// Backends added, weighted and removed while the daemon runs, and the file that keeps what is to last.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/backend_changes.hpp"
+#include "lb/admin/control.hpp"
+
+namespace weir {
+
+class BackendOrders {
+ public:
+  /// Reads the state file, if `written` names one: what is wrong with it is an event, and nothing of it holds.
+  explicit BackendOrders(config::Config written);
+
+  /// What the file says with the changes laid over it.
+  std::shared_ptr<const config::Config> running() const { return running_; }
+  /// The same for a file that isn't in use yet. `notes`: what the change makes forgotten, a line each.
+  config::Config preview(const config::Config& written, std::vector<std::string>& notes) const;
+  /// It is in use now.
+  void adopt(config::Config written);
+
+  /// Takes the order and, with `persist`, writes it down; afterwards running() has it. An empty problem: done.
+  admin::ChangeOutcome take(const config::BackendChange& change, bool persist);
+
+ private:
+  void load();
+  std::string save(const config::BackendChanges::Map& stored) const;
+
+  config::Config written_;
+  std::shared_ptr<const config::Config> running_;
+  config::BackendChanges changes_;
+  config::BackendChanges::Map stored_;  // of changes_, what the state file has
+  std::string unreadable_;              // why the state file can't be used; it is not written over then
+};
+
+/// The state file's text. Throws std::runtime_error with what is wrong.
+config::BackendChanges::Map parse_state(const std::string& text);
+std::string format_state(const config::BackendChanges::Map& changes);
+
+}  // namespace weir

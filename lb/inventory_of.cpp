@@ -1,0 +1,21 @@
+#include "lb/inventory_of.hpp"
+
+namespace weir {
+
+std::shared_ptr<const admin::Inventory> inventory_of(const proxy::Runtime& runtime, const config::Config& config,
+                                                     const Discovery& discovery) {
+  auto inventory = std::make_shared<admin::Inventory>();
+  for (size_t i = 0; i < runtime.pools.size(); ++i) {
+    const auto& pool = runtime.pools[i];
+    inventory->pools.push_back({pool->config, pool->state, pool->backends});
+    if (discover::has_names(config.pools[i]))
+      inventory->pools.back().names = [&discovery, serving = pool->config] { return discovery.names_of(*serving); };
+  }
+  for (const auto& route : runtime.routes) inventory->routes.push_back(route.state);
+  inventory->routes.push_back(runtime.unrouted);
+  inventory->max_series = config.max_series;
+  inventory->token = config.admin.token;
+  return inventory;
+}
+
+}  // namespace weir

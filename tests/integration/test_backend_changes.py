@@ -1,0 +1,104 @@
+"""`weir backend add, weight, remove`: at once, without a reload; persisted when asked; what a reload makes of it."""
+import json
+import os
+import tempfile
+
+from harness import WeirTest, config, load, response, wait_until
+
+
+class BackendChanges(WeirTest):
+    def setUp(self):
+        self.origins = {name: self.origin(lambda m, c, name=name: response(200, name.encode())) for name in "abc"}
+        self.state = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "backends.json")
+
+    def shape(self, names="ab", state=True, **more):
+        result = config({n: self.origins[n].url for n in names}, **more)
+        if state:
+            result["admin"]["state_file"] = self.state
+        return result
+
+    def names(self, daemon):
+        return {b["name"]: (b["weight"], b["source"]) for b in daemon.pools()["pools"][0]["backends"]}
+
+    def order(self, daemon, *words, code=0):
+        got, out, err = daemon.command("backend", *words)
+        self.assertEqual(got, code, (out, err))
+        return out + err
+
+    def answers(self, daemon):
+        return {daemon.get(f"/{i}").text for i in range(12)}
+
+    def test_added_weighted_removed(self):
+        daemon = self.weir(self.shape("ab", pool={"balance": "random"}))
+        clients = load(daemon.address(), clients=3)
+        said = self.order(daemon, "add", "app/c", self.origins["c"].url, "--weight", "2")
+        self.assertIn("app/c: added, weight 2; not persisted", said)
+        wait_until(lambda: self.answers(daemon) == {"a", "b", "c"})
+        self.assertEqual(self.names(daemon), {"a": (1, "file"), "b": (1, "file"), "c": (2, "api")})
+        self.order(daemon, "weight", "app/c", "0")
+        wait_until(lambda: self.answers(daemon) == {"a", "b"})
+        self.order(daemon, "weight", "app/c", "5")
+        self.order(daemon, "remove", "app/a")
+        wait_until(lambda: self.answers(daemon) == {"b", "c"})
+        self.assertGreater(daemon.backend("b")["requests"], 10, "its counters live on")
+        self.assert_no_errors(clients.stop().errors)
+        self.assertEqual(daemon.metrics().sum("weir_config_generation"), 1)
+        event = daemon.wait_event("backend_changed", backend="a")
+        self.assertEqual((event.fields["change"], event.fields["persisted"]), ("remove", "false"))
+        self.assertFalse(os.path.exists(self.state))
+
+    def test_errors_say_what_exists(self):
+        daemon = self.weir(self.shape("ab", state=False))
+        self.assertIn('there is no pool "ap"; did you mean "app"?', self.order(daemon, "remove", "ap/a", code=1))
+        self.assertIn("its backends are: a, b", self.order(daemon, "weight", "app/zzz", "1", code=1))
+        self.assertIn("the scheme is missing", self.order(daemon, "add", "app/c", "127.0.0.1:1", code=1))
+        self.assertIn("no weight", self.order(daemon, "weight", "app/a", "many", code=1))
+        self.assertIn("there is no admin.state_file", self.order(daemon, "weight", "app/a", "2", "--persist", code=1))
+        self.assertIn("backend add POOL/NAME URL", self.order(daemon, "ad", "app/a", "2", code=2))
+        self.assertIn("takes two words", self.order(daemon, "add", "app/a", code=2))
+        self.order(daemon, "remove", "app/a")
+        self.assertIn("the last backend", self.order(daemon, "remove", "app/b", code=1))
+        self.assertEqual(self.names(daemon), {"b": (1, "file")})
+        refused = daemon.admin("/api/v1/pools/app/backends/b/weight?value=2", "POST")
+        self.assertEqual(refused.status, 403, "over TCP without a token")
+
+    def test_persisted_over_a_restart(self):
+        daemon = self.weir(self.shape("ab"))
+        self.order(daemon, "add", "app/c", self.origins["c"].url, "--persist")
+        self.order(daemon, "weight", "app/a", "7", "--persist")
+        self.order(daemon, "weight", "app/b", "9")
+        with open(daemon.path) as file:
+            self.assertNotIn(self.origins["c"].url, file.read())
+        with open(self.state) as file:
+            self.assertEqual(len(json.load(file)["backends"]), 2)
+        again = self.weir(self.shape("ab"))
+        self.assertEqual(self.names(again), {"a": (7, "file"), "b": (1, "file"), "c": (1, "api")})
+        self.order(again, "remove", "app/c", "--persist")
+        self.assertEqual(self.names(self.weir(self.shape("ab"))), {"a": (7, "file"), "b": (1, "file")})
+
+    def test_a_reload_keeps_what_fits_the_file(self):
+        daemon = self.weir(self.shape("ab"))
+        self.order(daemon, "add", "app/c", self.origins["c"].url)
+        self.order(daemon, "weight", "app/a", "3")
+        daemon.reload(self.shape("ab", pool={"balance": "random"}))
+        self.assertEqual(self.names(daemon), {"a": (3, "file"), "b": (1, "file"), "c": (1, "api")})
+        daemon.write(self.shape("bc", pool={"balance": "random"}))
+        code, out, err = daemon.command("reload", "--dry-run")
+        self.assertEqual(code, 0, err)
+        self.assertIn("backend c: what was changed by `weir backend` is forgotten: the file has it now", out)
+        self.assertIn("backend a removed", out)
+        self.assertEqual(len(self.names(daemon)), 3)
+        daemon.reload()
+        self.assertEqual(self.names(daemon), {"b": (1, "file"), "c": (1, "file")})
+        daemon.wait_event("backend_change_forgotten")
+
+    def test_a_bad_state_file_stops_nothing_and_is_not_written_over(self):
+        for text in ("{", '{"version": 2}', '{"version": 1, "backends": [{"pool": 1}]}', '{"version": 1, "backends": [{"pool": "app", "backend": "c", "change": "grow"}]}'):
+            with open(self.state, "w") as file:
+                file.write(text)
+            daemon = self.weir(self.shape("ab"))
+            daemon.wait_event("state_file_bad")
+            self.assertIn("can't be used", self.order(daemon, "weight", "app/a", "2", "--persist", code=1))
+            self.assertEqual(self.names(daemon)["a"], (1, "file"))
+            with open(self.state) as file:
+                self.assertEqual(file.read(), text)
