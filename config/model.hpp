@@ -139,9 +139,33 @@ struct Pool {
   Location at;
 };
 
+/// A file that the configuration names, with what stood in it when it was read.
+struct TextFile {
+  std::string path, text;
+  Location at;  // where it is named
+};
+
+/// Strict-Transport-Security (RFC 6797).
+struct Hsts {
+  milliseconds max_age = 8760h;
+  bool subdomains = false, preload = false;
+};
+
+/// TLS of a listener; what is in the files is understood by lb/net/tls_server.hpp.
+struct ListenerTls {
+  enum class Versions { from_12, only_13 };
+  enum class ClientAuth { require, optional };
+  std::vector<TextFile> certificates, keys, ocsp;
+  Versions versions = Versions::from_12;
+  std::optional<TextFile> client_ca;
+  ClientAuth client_auth = ClientAuth::require;
+  std::optional<Hsts> hsts;
+};
+
 struct Listener {
   std::string name;
   std::vector<Endpoint> binds;
+  std::optional<ListenerTls> tls;
   milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;
   bool defer_accept = true;
   Location at;
@@ -238,6 +262,7 @@ struct Limits {
   uint64_t body_bytes = 1ull << 30;  // 0: no limit
   uint32_t chunk_ext_bytes = 4 << 10, trailers = 16, trailer_bytes = 4 << 10;
   uint32_t body_min_rate = 240;  // bytes a second, after 5 s; 0: off
+  uint32_t handshakes = 1000;    // of TLS, at a time in a worker
 };
 
 struct Http {
@@ -291,6 +316,8 @@ struct Config {
   Admin admin;
   std::string secret_file;               // empty: none
   std::vector<std::string> secret_keys;  // what stands in it; the first signs, each verifies
+  std::string ticket_file;               // empty: none
+  std::vector<std::string> ticket_keys;  // as secret_keys, for session tickets
   uint32_t max_series = 50000;
   std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)
   milliseconds drain_delay = 0ms, drain_timeout = 30s;

@@ -8,6 +8,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
+#include <ctime>
 #include <functional>
 #include <random>
 #include <semaphore>
@@ -16,12 +17,14 @@
 #include "config/diff.hpp"
 #include "lb/admin/server.hpp"
 #include "lb/base/log.hpp"
+#include "lb/certificate_watch.hpp"
 #include "lb/cli_check.hpp"
 #include "lb/listeners.hpp"
 #include "lb/net/service_manager.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/net/watchdog.hpp"
 #include "lb/proxy/host_limits.hpp"
+#include "lb/proxy/tls.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/check.hpp"
 #include "lb/telemetry.hpp"
@@ -108,6 +111,7 @@ class Daemon {
   proxy::PasswordChecker passwords_;
   std::shared_ptr<const admin::LastReload> last_reload_;
   std::unique_ptr<admin::Server> admin_;
+  CertificateWatch certificates_{control_, [this] { return inventory_; }};
   Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
   net::Watchdog watchdog_{control_, [this](size_t i, auto work) { workers_[i]->post(std::move(work)); },
@@ -171,6 +175,8 @@ void Daemon::apply(std::shared_ptr<const config::Config> next, bool reload) {
   for (const auto& pool : runtime->pools) inventory->pools.push_back({pool->config, pool->state, pool->backends});
   for (const auto& route : runtime->routes) inventory->routes.push_back(route.state);
   inventory->routes.push_back(runtime->unrouted);
+  for (size_t i = 0; i < runtime->tls.size(); ++i)
+    if (runtime->tls[i]) inventory->tls.push_back({next->listeners[i].name, runtime->tls[i]});
   inventory->max_series = next->max_series;
   inventory->token = next->admin.token;
   inventory_ = inventory;
@@ -261,6 +267,7 @@ void Daemon::run() {
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
+  certificates_.start();
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
   manager_.ready(summary());
@@ -318,6 +325,7 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   if (draining_) return ended_as(Kind::refused, "weir is ending");  // which the service manager knows
   if (!dry_run) manager_.reloading();
   auto loaded = route::load_checked(file_);
+  proxy::check_tls(loaded, std::time(nullptr));
   outcome.warnings = std::move(loaded.warnings);
   outcome.errors = std::move(loaded.errors);
   if (loaded.unreadable)
@@ -451,6 +459,7 @@ void Daemon::end() {
   listeners_.remove_unix_files();
   watchdog_.stop();
   memory_timer_.cancel();
+  certificates_.stop();
   drain_timer_.cancel();
   signals_.cancel();
   control_.stop();
@@ -460,6 +469,7 @@ void Daemon::end() {
 
 int run_daemon(const DaemonOptions& options) {
   auto loaded = route::load_checked(options.file);
+  proxy::check_tls(loaded, std::time(nullptr));
   if (const int code = cli::report_problems(options.file, loaded)) return code;
   try {
     Daemon daemon(options.file, std::move(*loaded.config));

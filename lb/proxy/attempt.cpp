@@ -118,6 +118,10 @@ RequestContext Exchange::request_context() const {
   context.framing = head.framing;
   context.max_forwards = max_forwards_;
   context.tracestate = trace_.on && trace_.with_state;
+  if (const auto* tls = downstream_->tls()) {
+    context.tls = true;
+    context.identity = tls->identity();
+  }
   return context;
 }
 

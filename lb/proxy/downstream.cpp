@@ -112,6 +112,8 @@ void DownstreamConnection::on_events(uint32_t events) {
   if (state_ == State::closed) return;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & EPOLLRDHUP) peer_fin_ = true;
+  if (stream_.tls()) [[unlikely]]
+    on_tls_events(events);
   // Both directions of a tunnel may have ended in order: that hang-up is read as the end it is.
   if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel))
     return lost(cause_of(stream_.take_error()));
@@ -146,6 +148,7 @@ void DownstreamConnection::pump() {
 /// True: something was done, and there may be more.
 bool DownstreamConnection::pump_once() {
   switch (state_) {
+    case State::handshake: return readable_ && shake_hands();
     case State::head:
       if (!in_.empty()) {
         if (const size_t used = take_request(in_.data(), in_.size())) {
@@ -193,7 +196,7 @@ void DownstreamConnection::receive_head() {
     readable_ = false;
     return close();
   }
-  readable_ = result.bytes == room || peer_fin_;
+  readable_ = result.more || peer_fin_;
   worker_.cells.bytes_received.add(result.bytes);
   if (partial) {
     in_.commit(static_cast<uint32_t>(result.bytes));
@@ -212,7 +215,9 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   }
   const auto& config = worker_.runtime->config();
   Exchange* exchange = worker_.take_exchange();
-  const auto result = http1::parse_request({bytes + skip, size - skip}, request_rules(config), exchange->head);
+  auto rules = request_rules(config);
+  rules.tls = stream_.tls() != nullptr;
+  const auto result = http1::parse_request({bytes + skip, size - skip}, rules, exchange->head);
   const TimePoint first_byte = head_started_ == TimePoint{} ? worker_.now : head_started_;
   if (result.status == http1::Parse::need_more) {
     worker_.recycle(exchange);
@@ -321,7 +326,7 @@ void DownstreamConnection::receive_body() {
       return exchange_->on_downstream_failed(Cause::client_gone, "the client ended within the request body");
     }
     size = result.bytes;
-    readable_ = size == Worker::kReceiveScratch || peer_fin_;
+    readable_ = result.more || peer_fin_;
     worker_.cells.bytes_received.add(size);
   }
   std::string_view data;
@@ -350,7 +355,7 @@ void DownstreamConnection::receive_tunnel() {
   if (result.status == net::IoStatus::would_block) {
     readable_ = false;
   } else if (result.status == net::IoStatus::ok) {
-    readable_ = result.bytes == Worker::kReceiveScratch || peer_fin_;
+    readable_ = result.more || peer_fin_;
     worker_.cells.bytes_received.add(result.bytes);
     exchange_->bytes_received += result.bytes;
     exchange_->on_tunnel_data({worker_.receive_scratch.get(), result.bytes});
@@ -399,7 +404,7 @@ void DownstreamConnection::discard() {
     return;
   }
   if (result.status == net::IoStatus::ok) {
-    readable_ = result.bytes == Worker::kReceiveScratch || peer_fin_;
+    readable_ = result.more || peer_fin_;
     discarded_ += static_cast<uint32_t>(result.bytes);
   }
   if (result.status != net::IoStatus::ok || discarded_ > kLingerBytes) close();
@@ -413,6 +418,7 @@ void DownstreamConnection::reset() {
 
 void DownstreamConnection::close() {
   if (state_ == State::closed) return;
+  if (state_ == State::handshake) return end_handshake(TlsFailure::closed, "the client has ended it");
   state_ = State::closed;
   cancel();
   worker_.forget_unwatched(unwatched_at_);
@@ -455,6 +461,7 @@ void DownstreamConnection::arm_for_body() {
 void DownstreamConnection::on_timer(TimePoint now) {
   if (!out_.empty()) return lost(Cause::client_too_slow);
   switch (state_) {
+    case State::handshake: return end_handshake(TlsFailure::timeout, "timeout.header");
     case State::head: {
       if (head_started_ == TimePoint{}) return close();
       Exchange* exchange = worker_.take_exchange();

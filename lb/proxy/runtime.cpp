@@ -1,10 +1,14 @@
 #include "lb/proxy/runtime.hpp"
 
 #include <algorithm>
+#include <ctime>
+#include <random>
+#include <stdexcept>
 
 #include "health/usable.hpp"
 #include "lb/base/hash.hpp"
 #include "lb/base/hex.hpp"
+#include "lb/proxy/tls.hpp"
 
 namespace weir::proxy {
 
@@ -51,6 +55,13 @@ std::vector<bool> candidates_among(size_t backends, const std::vector<balance::C
   return among;
 }
 
+std::string random_secret() {
+  std::random_device entropy;
+  std::string secret;
+  for (int i = 0; i < 8; ++i) secret += std::to_string(entropy());
+  return secret;
+}
+
 }  // namespace
 
 uint64_t Tracer::below_for(uint32_t millionths) {
@@ -62,6 +73,8 @@ uint64_t Tracer::below_for(uint32_t millionths) {
   std::memcpy(&text, digits + 8, sizeof text);
   return __builtin_bswap64(text);  // '0' to '9' and 'a' to 'f' stand in the order of their values
 }
+
+StateRegistry::StateRegistry(size_t workers) : workers_(workers), ticket_secret_(random_secret()) {}
 
 void Pool::publish() {
   std::vector<health::BackendView> states;
@@ -151,6 +164,9 @@ void StateRegistry::build_guards(const config::Route& from, Route& into) {
 std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Config> config, uint64_t generation) {
   auto runtime = std::make_shared<Runtime>(config);
   runtime->generation = generation;
+  auto tls = build_tls(*config, std::time(nullptr), ticket_secret_);
+  if (!tls.errors.empty()) throw std::runtime_error(tls.errors.front().to_string());
+  runtime->tls = std::move(tls.servers);
   for (const auto& pool : config->pools) runtime->pools.push_back(build_pool(pool, config->secret_keys));
   const auto route_state = [this](const std::string& name, const std::string& pool) {
     auto& state = routes_[name + '\0' + pool];

@@ -16,6 +16,7 @@
 #include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
 #include "lb/net/span_exporter.hpp"
+#include "lb/net/tls_server.hpp"
 #include "lb/proxy/admission.hpp"
 #include "lb/route/affinity.hpp"
 #include "lb/route/rate_limit.hpp"
@@ -91,7 +92,8 @@ struct Runtime {
   route::Router router;
   std::vector<std::unique_ptr<Pool>> pools;
   std::vector<Route> routes;
-  std::shared_ptr<RouteState> unrouted;  // requests that no route takes
+  std::vector<std::shared_ptr<const net::TlsServer>> tls;  // parallel to config->listeners; null: plain
+  std::shared_ptr<RouteState> unrouted;                    // requests that no route takes
   uint64_t generation = 0;
   std::optional<Tracer> tracer;
 
@@ -102,7 +104,8 @@ struct Runtime {
 /// The states of everything ever named, so that counters and in-flight numbers live over reloads. Control thread.
 class StateRegistry {
  public:
-  explicit StateRegistry(size_t workers) : workers_(workers) {}
+  explicit StateRegistry(size_t workers);
+  /// Throws std::runtime_error with a sentence for people if the files of TLS won't do.
   std::shared_ptr<Runtime> build(std::shared_ptr<const config::Config> config, uint64_t generation);
   /// What the health monitor has to look after.
   static std::vector<health::Target> targets(const Runtime& runtime);
@@ -117,6 +120,7 @@ class StateRegistry {
   std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys);
 
   size_t workers_;
+  const std::string ticket_secret_;  // while the configuration names none
   std::map<std::string, PoolEntry> pools_;
   std::map<std::string, std::shared_ptr<RouteState>> routes_;
   std::map<std::string, std::shared_ptr<route::RateLimiter>> limiters_;  // by route; kept while the limit is the same

@@ -141,7 +141,7 @@ void UpstreamConnection::pump() {
     if (result.status == net::IoStatus::would_block) {
       readable_ = false;
     } else if (result.status == net::IoStatus::ok) {
-      readable_ = result.bytes == room || peer_fin_;
+      readable_ = result.more || peer_fin_;
       set_.cells->bytes_received.add(result.bytes);
       response_started = true;
       user_->on_upstream_bytes(into, result.bytes);

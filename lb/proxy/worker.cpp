@@ -131,6 +131,8 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
       info->keep_alive_timeout = configured[i].keep_alive_timeout;
       info->send_stall = configured[i].send_stall;
       info->defer_accept = configured[i].defer_accept;
+      info->tls = runtime->shared->tls[i];
+      info->hsts = hsts_line(configured[i]);
     }
   for (auto& acceptor : acceptors_) acceptor->set_options();
   for (auto& listener : added) open_listener(std::move(listener));

@@ -325,8 +325,6 @@ TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"cache: {}", "jobs: {}"})
     check_error("@@" + std::string(key) + "\n" + kMinimal, "is not supported yet");
   check({
-      {"two: { bind: \":8081\" }", "two: { bind: \":8081\", @@tls: { certificate: x } }",
-       "listener two: tls is not supported yet"},
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", @@proxy_protocol: true }",
        "proxy_protocol is not supported yet"},
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", mode: @@tcp }",
@@ -373,7 +371,7 @@ weir.yaml:3:10: workers: many is not a number; write 1 to 256, or auto
 weir.yaml:5:17: pool app: panic: 5 has no unit; write 5%
 weir.yaml:5:35: pool app: backend a: https:// towards backends is not supported yet; write http://
 weir.yaml:6:27: listener web: bind: 80 is no address to listen on; write ":80"
-weir.yaml:6:31: listener web: tls is not supported yet; leave it out
+weir.yaml:6:36: listener web: tls: certificate is missing; write certificate: PATH
 )");
 }
 
