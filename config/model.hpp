@@ -115,11 +115,31 @@ struct Backend {
   std::string name;
   Endpoint address;
   std::string authority;  // "127.0.0.1:9001" as written: the Host for `host: upstream`; "localhost" for unix sockets
+  bool tls = false;       // https://
   uint32_t weight = 1;    // 0: takes no requests; ≤ 1000
   bool backup = false;
   std::string zone;
   Location at;
   bool same_target(const Backend& other) const { return name == other.name && address == other.address; }
+  /// The authority without its port and brackets.
+  std::string host() const {
+    const bool v6 = authority.starts_with('[');
+    return v6 ? authority.substr(1, authority.find(']') - 1) : authority.substr(0, authority.find(':'));
+  }
+};
+
+/// A file that the configuration names, with what stood in it when it was read.
+struct TextFile {
+  std::string path, text;
+  Location at = {};  // where it is named
+};
+
+/// TLS towards the backends with https://; what is in the files is understood by lb/net/tls_client.hpp.
+struct PoolTls {
+  bool verify = true;
+  std::optional<TextFile> ca;                // empty: the authorities that the system trusts
+  std::string server_name;                   // asked for and verified; empty: the host of the URL
+  std::optional<TextFile> certificate, key;  // our own; the key may stand in the same file
 };
 
 struct Pool {
@@ -134,15 +154,10 @@ struct Pool {
   Retry retry;
   Timeouts timeout;
   std::optional<Affinity> affinity;
+  PoolTls tls;
   uint32_t panic_percent = 0;     // below this usable share the pool serves from all; 0: only when none is usable
   std::vector<Backend> backends;  // in the order of the file
   Location at;
-};
-
-/// A file that the configuration names, with what stood in it when it was read.
-struct TextFile {
-  std::string path, text;
-  Location at;  // where it is named
 };
 
 /// Strict-Transport-Security (RFC 6797).

@@ -25,6 +25,7 @@ const std::vector<std::string>& balance_names();
 
 /// `tls` of a listener, and at the top.
 TypeOf<ListenerTls> listener_tls_section();
+TypeOf<PoolTls> pool_tls_section();
 Key<Config> tls_key();
 
 /// `keys:`: named keys, read into Reader::keys.

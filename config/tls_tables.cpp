@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "config/paths.hpp"
+#include "config/rules.hpp"
 #include "config/secret_file.hpp"
 #include "config/section.hpp"
 #include "config/tables.hpp"
@@ -65,19 +66,20 @@ std::vector<TextFile> as_list(const std::optional<TextFile>& file) {
   return file ? std::vector<TextFile>{*file} : std::vector<TextFile>();
 }
 
-Key<ListenerTls> client_ca_key() {
-  auto made = custom<ListenerTls>(
-      "client_ca", {.text = "path", .json = R"({"type":"string"})"},
-      [](Reader& in, const Node& node, ListenerTls& tls) {
+template <class S>
+Key<S> file_key(const char* name, std::optional<TextFile> S::*field, const char* help) {
+  auto made = custom<S>(
+      name, {.text = "path", .json = R"({"type":"string"})"},
+      [=](Reader& in, const Node& node, S& section) {
         std::vector<TextFile> files;
         const std::string* path = expect_scalar(in, node, "the path of a file");
+        if (path && path->empty()) return in.error(node.at, "the path is empty; write the path of a file");
         if (path) read_text_file(in, node, beside(in.files.at(static_cast<size_t>(node.at.file)), *path), files);
-        if (!files.empty()) tls.client_ca = std::move(files.front());
+        if (!files.empty()) section.*field = std::move(files.front());
       },
-      [](const ListenerTls& tls) { return tls.client_ca ? tls.client_ca->path : std::string(); },
-      "Certificates of the authorities (PEM) that clients' own certificates must come from.");
-  made.compare = [](Changes& out, const ListenerTls& a, const ListenerTls& b) {
-    compare_files(out, as_list(a.client_ca), as_list(b.client_ca));
+      [=](const S& section) { return section.*field ? (section.*field)->path : std::string(); }, help);
+  made.compare = [=](Changes& out, const S& a, const S& b) {
+    compare_files(out, as_list(a.*field), as_list(b.*field));
   };
   return made;
 }
@@ -91,6 +93,11 @@ TypeOf<Hsts> hsts_section() {
       .short_form("duration", age->doc().json,
                   [age](Reader& in, const Node& node, Hsts& hsts) { age->read(in, node, hsts.max_age); })
       .example("{ max_age: 8760h }");
+}
+
+std::string server_name_rule(std::string& text) {
+  if (const std::string problem = rules::host_pattern(text); !problem.empty()) return problem;
+  return text.starts_with('*') ? "a wildcard is no name to ask for; write one name" : std::string();
 }
 
 void check_listener_tls(Reader& in, const Node& node, ListenerTls&) {
@@ -113,7 +120,8 @@ TypeOf<ListenerTls> listener_tls_section() {
               files_key("key", &ListenerTls::keys, "Files with private keys (PEM); each certificate finds its own."),
               key("min_version", &ListenerTls::versions, choice<V>({{"1.2", V::from_12}, {"1.3", V::only_13}}),
                   "The oldest version of TLS."),
-              client_ca_key(),
+              file_key("client_ca", &ListenerTls::client_ca,
+                       "Certificates of the authorities (PEM) that clients' own certificates must come from."),
               key("client_auth", &ListenerTls::client_auth,
                   choice<A>({{"require", A::require}, {"optional", A::optional}}),
                   "Whether a client without a certificate is refused."),
@@ -122,6 +130,32 @@ TypeOf<ListenerTls> listener_tls_section() {
               key("hsts", &ListenerTls::hsts, hsts_section(), "Browsers shall keep to https.")})
       .after(check_listener_tls)
       .example("{ certificate: /etc/weir/site.pem }");
+}
+
+TypeOf<PoolTls> pool_tls_section() {
+  return Section<PoolTls>(
+             "tls", "How backends with https:// are spoken to.",
+             {key("verify", &PoolTls::verify, boolean(),
+                  "Whether a backend must show a certificate that holds, for its name. Without, anybody in between can "
+                  "be "
+                  "the backend."),
+              file_key(
+                  "ca", &PoolTls::ca,
+                  "Certificates of the authorities (PEM) that are trusted; left out: those that the system trusts."),
+              key("server_name", &PoolTls::server_name, text("name", server_name_rule),
+                  "The name that is asked for (SNI) and must stand in the certificate; left out: the host of the URL."),
+              file_key("certificate", &PoolTls::certificate,
+                       "Our own certificate and the chain behind it (PEM), for backends that ask for one."),
+              file_key("key", &PoolTls::key, "Its private key (PEM), unless that is in the same file.")})
+      .after([](Reader& in, const Node& node, PoolTls& tls) {
+        if (!tls.verify)
+          in.warning(node.find_entry("verify")->at,
+                     "without verification anybody between here and the backend can read and change everything; write "
+                     "ca: PATH instead");
+        if (const Entry* key = node.find_entry("key"); key && !node.find_entry("certificate"))
+          in.error(key->at, "a key is of no use without its certificate; write certificate: PATH");
+      })
+      .example("{ ca: /etc/weir/backends-ca.pem }");
 }
 
 Key<Config> tls_key() {

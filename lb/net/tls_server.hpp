@@ -11,6 +11,7 @@
 #include "lb/net/tls_names.hpp"
 
 struct ssl_ctx_st;
+struct ssl_st;
 
 namespace weir::net {
 
@@ -20,6 +21,7 @@ struct TlsScratch;
 /// A file that was read, by its path.
 struct TlsFile {
   std::string path, text;
+  bool operator==(const TlsFile&) const = default;
 };
 
 struct TlsServerSettings {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "lb/net/tls_ciphers.hpp"
 #include "lb/net/tls_server.hpp"
 #include "lb/net/tls_server_parts.hpp"
 #include "lb/net/tls_session.hpp"
@@ -17,13 +18,6 @@ namespace weir::net {
 
 namespace {
 
-// Mozilla's "intermediate" (guidelines 5.7), less its DHE: who has no elliptic curves is older than TLS 1.2 in
-// practice, and a DHE handshake costs the server much more than the client.
-constexpr const char* kCiphers12 =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-"
-    "SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-constexpr const char* kCiphers13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-constexpr const char* kGroups = "X25519:P-256:P-384";
 constexpr int64_t kSoon = 14 * 24 * 3600;  // certbot renews 30 days before the end: something is wrong by then
 
 struct FreeOcsp {
@@ -239,9 +233,9 @@ TlsServer::Context TlsServer::Builder::new_context() {
   SSL_CTX* const context = made.context.get();
   if (!context) throw std::runtime_error("TLS: " + take_tls_error());
   SSL_CTX_set_min_proto_version(context, settings_.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
-  SSL_CTX_set_cipher_list(context, kCiphers12);
-  SSL_CTX_set_ciphersuites(context, kCiphers13);
-  SSL_CTX_set1_groups_list(context, kGroups);
+  SSL_CTX_set_cipher_list(context, kTlsCiphers12);
+  SSL_CTX_set_ciphersuites(context, kTlsCiphers13);
+  SSL_CTX_set1_groups_list(context, kTlsGroups);
   SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                    SSL_OP_PRIORITIZE_CHACHA);
   // A connection that waits holds neither buffer of OpenSSL (32 KiB); a short write is offered again from elsewhere.

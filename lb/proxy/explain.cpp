@@ -235,7 +235,8 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
     const auto& redirect = route.config->redirect;
     out.outcome = redirect ? Outcome::redirect : Outcome::respond;
     out.cause = redirect ? Cause::redirect : Cause::fixed_response;
-    out.answer = redirect ? fmt::format("{} to {}", redirect->status, location(*redirect, *head, path, config.listeners[listener].tls.has_value()))
+    out.answer = redirect ? fmt::format("{} to {}", redirect->status,
+                                        location(*redirect, *head, path, config.listeners[listener].tls.has_value()))
                           : std::to_string(route.config->respond->status);
     return out;
   }

@@ -120,7 +120,8 @@ Pool* Runtime::find_pool(const std::string& name) {
   return nullptr;
 }
 
-std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys) {
+std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys,
+                                                std::shared_ptr<const net::TlsClient> tls) {
   auto& entry = pools_[from.name];
   if (!entry.state) {
     entry.state = std::make_shared<PoolState>(from.name, workers_);
@@ -130,6 +131,8 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const 
   pool->config = std::shared_ptr<const config::Pool>(std::make_shared<config::Pool>(from));
   pool->state = entry.state;
   pool->admission = entry.admission;
+  if (!tls || !entry.tls || tls->settings() != entry.tls->settings()) entry.tls = std::move(tls);
+  pool->tls = entry.tls;
   pool->algorithm = balance::find_algorithm(from.balance.algorithm);
   pool->affinity = make_affinity(from, secret_keys);
   pool->observes_latency = from.balance.algorithm == "latency";
@@ -167,7 +170,8 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
   auto tls = build_tls(*config, std::time(nullptr), ticket_secret_);
   if (!tls.errors.empty()) throw std::runtime_error(tls.errors.front().to_string());
   runtime->tls = std::move(tls.servers);
-  for (const auto& pool : config->pools) runtime->pools.push_back(build_pool(pool, config->secret_keys));
+  for (size_t i = 0; i < config->pools.size(); ++i)
+    runtime->pools.push_back(build_pool(config->pools[i], config->secret_keys, std::move(tls.clients[i])));
   const auto route_state = [this](const std::string& name, const std::string& pool) {
     auto& state = routes_[name + '\0' + pool];
     if (!state) state = std::make_shared<RouteState>(name, pool, workers_);
@@ -201,7 +205,7 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
 
 std::vector<health::Target> StateRegistry::targets(const Runtime& runtime) {
   std::vector<health::Target> targets;
-  for (const auto& pool : runtime.pools) targets.push_back({pool->config, pool->state, pool->backends});
+  for (const auto& pool : runtime.pools) targets.push_back({pool->config, pool->state, pool->backends, pool->tls});
   return targets;
 }
 

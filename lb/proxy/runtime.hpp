@@ -16,6 +16,7 @@
 #include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
 #include "lb/net/span_exporter.hpp"
+#include "lb/net/tls_client.hpp"
 #include "lb/net/tls_server.hpp"
 #include "lb/proxy/admission.hpp"
 #include "lb/route/affinity.hpp"
@@ -36,6 +37,7 @@ struct Pool {
   std::shared_ptr<PoolState> state;
   std::shared_ptr<Admission> admission;
   std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
+  std::shared_ptr<const net::TlsClient> tls;            // of backends with https://; null: there are none
   const balance::Algorithm* algorithm = nullptr;
   std::unique_ptr<const route::Affinity> affinity;  // null: none
   bool observes_latency = false;                    // the algorithm looks at BackendState::latency
@@ -114,10 +116,12 @@ class StateRegistry {
   struct PoolEntry {
     std::shared_ptr<PoolState> state;
     std::shared_ptr<Admission> admission;
+    std::shared_ptr<const net::TlsClient> tls;  // the same while its settings are, so that connections are kept
     std::map<std::string, std::shared_ptr<BackendState>> backends;  // by name; replaced when the address changes
   };
   void build_guards(const config::Route& from, Route& into);
-  std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys);
+  std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys,
+                                   std::shared_ptr<const net::TlsClient> tls);
 
   size_t workers_;
   const std::string ticket_secret_;  // while the configuration names none

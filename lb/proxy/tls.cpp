@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace weir::proxy {
@@ -53,10 +54,37 @@ config::Location place_of(const config::ListenerTls& tls, const net::TlsProblem&
   return {};
 }
 
+net::TlsClientSettings settings_of(const config::PoolTls& tls) {
+  const auto optional_file = [](const std::optional<config::TextFile>& file) {
+    return file ? file_of(*file) : net::TlsFile();
+  };
+  net::TlsClientSettings settings;
+  settings.verify = tls.verify;
+  settings.ca = optional_file(tls.ca);
+  settings.certificate = optional_file(tls.certificate);
+  settings.key = optional_file(tls.key);
+  return settings;
+}
+
+void build_client(const config::Pool& pool, int64_t now, TlsParts& out) {
+  out.clients.push_back(nullptr);
+  if (std::none_of(pool.backends.begin(), pool.backends.end(), [](const auto& backend) { return backend.tls; })) return;
+  std::vector<net::TlsProblem> problems;
+  out.clients.back() = net::TlsClient::build(settings_of(pool.tls), now, problems);
+  for (const auto& problem : problems) {
+    const bool ca = problem.in == In::client_ca, key = problem.in == In::keys;
+    const auto& file = ca ? pool.tls.ca : key ? pool.tls.key : pool.tls.certificate;
+    (problem.warning ? out.warnings : out.errors)
+        .push_back(
+            {file->at, fmt::format("pool {}: tls.{}: {}", pool.name, ca ? "ca" : key_of(problem.in), problem.message)});
+  }
+}
+
 }  // namespace
 
-TlsListeners build_tls(const config::Config& config, int64_t now, const std::string& secret) {
-  TlsListeners out;
+TlsParts build_tls(const config::Config& config, int64_t now, const std::string& secret) {
+  TlsParts out;
+  for (const auto& pool : config.pools) build_client(pool, now, out);
   const auto secrets = config.ticket_keys.empty() ? std::vector{secret} : config.ticket_keys;
   for (const auto& listener : config.listeners) {
     out.servers.push_back(nullptr);

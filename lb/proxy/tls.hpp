@@ -1,4 +1,4 @@
-// TLS of the listeners, made of a configuration; and what a worker keeps for it.
+// TLS of listeners and pools, made of a configuration; and what a worker keeps for it.
 #pragma once
 #include <cstdint>
 #include <list>
@@ -11,6 +11,7 @@
 #include "config/model.hpp"
 #include "lb/base/clock.hpp"
 #include "lb/base/tls_failure.hpp"
+#include "lb/net/tls_client.hpp"
 #include "lb/net/tls_server.hpp"
 #include "lb/net/tls_session.hpp"
 
@@ -18,12 +19,14 @@ namespace weir::proxy {
 
 class DownstreamConnection;
 
-struct TlsListeners {
+struct TlsParts {
   std::vector<std::shared_ptr<const net::TlsServer>> servers;  // parallel to Config::listeners; null: plain, or errors
+  std::vector<std::shared_ptr<const net::TlsClient>>
+      clients;  // parallel to Config::pools; null: no https://, or errors
   std::vector<config::Problem> errors, warnings;
 };
 /// `now`: seconds since the epoch. `secret`: session tickets are made from it if the configuration names no keys.
-TlsListeners build_tls(const config::Config& config, int64_t now, const std::string& secret);
+TlsParts build_tls(const config::Config& config, int64_t now, const std::string& secret);
 
 /// Adds what is wrong with certificates and keys to what is wrong with the configuration.
 void check_tls(config::LoadResult& result, int64_t now);
@@ -49,7 +52,7 @@ struct TlsWorker {
   explicit TlsWorker(net::BufferPool& buffers) : scratch(buffers) {}
   net::TlsScratch scratch;
   std::list<DownstreamConnection*> handshakes;  // under way, the oldest first
-  EventBound failures;
+  EventBound failures, backend_failures;
 };
 
 }  // namespace weir::proxy

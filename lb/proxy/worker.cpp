@@ -99,7 +99,12 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
     entry.pool = pool.get();
     entry.cells = &pool->state->cells[index];
     entry.picker = pool->algorithm->make_picker();
-    for (const auto& backend : pool->backends) entry.upstreams.push_back(&upstream_set(backend));
+    for (size_t i = 0; i < pool->backends.size(); ++i) {
+      entry.upstreams.push_back(&upstream_set(pool->backends[i]));
+      const auto& configured = pool->config->backends[i];
+      const std::string& name = pool->config->tls.server_name;
+      entry.upstreams.back()->use_tls(configured.tls ? pool->tls : nullptr, name.empty() ? configured.host() : name);
+    }
     refresh(entry);
     mine->pools.push_back(std::move(entry));
   }

@@ -4,6 +4,7 @@ import ssl
 import subprocess
 
 from client import Client
+from origin import Origin
 from wire import Reader
 
 
@@ -93,3 +94,40 @@ class TlsClient(Client):
         """close_notify, and waits for the other one; True if it comes."""
         self.sock.unwrap().close()
         return True
+
+
+class TlsOrigin(Origin):
+    """An origin that speaks TLS; `handshakes` has what each was: (resumed, name asked for, subject of the client's certificate)."""
+
+    def __init__(self, certificate, *arguments, client_ca=None, version=None, **named):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(*certificate)
+        if version:
+            self.context.minimum_version = self.context.maximum_version = version
+        if client_ca:
+            self.context.verify_mode = ssl.CERT_REQUIRED
+            self.context.load_verify_locations(client_ca)
+        self.context.sni_callback = self._name_asked_for
+        self.handshakes, self.refusals = [], []
+        super().__init__(*arguments, **named)
+
+    @staticmethod
+    def _name_asked_for(sock, name, _):
+        sock.asked_for = name
+
+    def _run(self, connection):
+        try:
+            connection.sock.settimeout(30)
+            connection.sock = self.context.wrap_socket(connection.sock, server_side=True, suppress_ragged_eofs=True)
+            subject = dict(pair[0] for pair in (connection.sock.getpeercert() or {}).get("subject", ()))
+            self.handshakes.append((connection.sock.session_reused, getattr(connection.sock, "asked_for", None), subject.get("commonName")))
+        except OSError as error:
+            self.refusals.append(str(error))
+            connection.close()
+            connection.closed.set()
+            return
+        super()._run(connection)
+
+    @property
+    def url(self):
+        return "https://" + self.address

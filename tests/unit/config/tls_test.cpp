@@ -74,3 +74,36 @@ TEST_CASE("keys of tickets") {
   CHECK(good("tls: { ticket_keys: /k }\n" + kMinimal, world.environment()).ticket_keys.size() == 2);
   check_error("tls: { ticket_keys: @@/none }\n" + kMinimal, "tls.ticket_keys: /none can't be read");
 }
+
+TEST_CASE("tls to backends") {
+  const auto with = [](const std::string& pool) {
+    World world;
+    world.files["/ca.pem"] = world.files["/own.pem"] = world.files["/own.key"] = "PEM";
+    return load_text(
+        replaced(kMinimal, "{ backends: { a: \"http://127.0.0.1:9001\", b: \"http://127.0.0.1:9002\" } }", pool),
+        "weir.yaml", world.environment());
+  };
+  const auto loaded = with(
+      "{ tls: { ca: /ca.pem, server_name: App.Internal, certificate: /own.pem, key: /own.key }, backends: { a: "
+      "\"https://[::1]\", b: \"https://127.0.0.1:9\", c: \"http://127.0.0.1\" } }");
+  INFO(all(loaded.errors));
+  REQUIRE(loaded.config);
+  const Pool& pool = loaded.config->pools[0];
+  CHECK(pool.tls.server_name == "app.internal");
+  CHECK(pool.tls.ca->path == "/ca.pem");
+  CHECK(pool.backends[0].tls);
+  CHECK(pool.backends[0].address.port() == 443);
+  CHECK(pool.backends[0].host() == "::1");
+  CHECK(pool.backends[1].host() == "127.0.0.1");
+  CHECK_FALSE(pool.backends[2].tls);
+  const auto error = [&](const std::string& tls) {
+    return all(with("{ tls: " + tls + ", backends: { a: \"https://127.0.0.1\" } }").errors);
+  };
+  CHECK(error("{ key: /own.key }").find("a key is of no use without its certificate") != std::string::npos);
+  CHECK(error("{ server_name: \"*.a.test\" }").find("a wildcard is no name to ask for") != std::string::npos);
+  CHECK(error("{ ca: /none }").find("pool app: tls.ca: /none can't be read") != std::string::npos);
+  CHECK(all(with("{ tls: { verify: false }, backends: { a: \"https://127.0.0.1\" } }").warnings)
+            .find("without verification anybody") != std::string::npos);
+  CHECK(all(with("{ tls: {}, backends: { a: \"http://127.0.0.1\" } }").errors).find("write https:// in its URL") !=
+        std::string::npos);
+}
