@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MONITORING = os.path.join(ROOT, "packaging", "monitoring")
 SELECTOR = re.compile(r"\b(weir_[a-z0-9_]+)(?:\{([^}]*)\})?")
 OF_PROMETHEUS = {"instance", "job", "le"}
-ONLY_WHEN_THEY_HAPPENED = {"weir_request_errors_total", "weir_protocol_errors_total", "weir_backend_responses_total"}
+ONLY_WHEN_THEY_HAPPENED = {"weir_request_errors_total", "weir_protocol_errors_total", "weir_backend_responses_total",
+                           "weir_tls_certificate_expiry_timestamp_seconds"}  # the last one: with a TLS listener
 
 
 def read(*path):
