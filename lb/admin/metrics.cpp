@@ -13,6 +13,7 @@
 #include "lb/admin/latency.hpp"
 #include "lb/admin/process_facts.hpp"
 #include "lb/admin/text_format.hpp"
+#include "lb/admin/tls_metrics.hpp"
 #include "lb/base/log.hpp"
 
 namespace weir::admin {
@@ -279,33 +280,6 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
     if (const uint64_t n = sum(process.cells, &WorkerCells::protocol_errors, i))
       errors.add({{"cause", kCauses[i].name}}, n);
   errors.move_to(families);
-}
-
-void collect_tls(const ProcessState& process, const Inventory& inventory, std::vector<MetricFamily>& families) {
-  if (inventory.tls.empty()) return;
-  FamilyWriter done("weir_tls_handshakes_total", "TLS handshakes with clients that ended well.", MetricType::Counter);
-  for (const size_t modern : {0, 1})
-    for (const size_t resumed : {0, 1}) {
-      uint64_t n = 0;
-      for (const auto& worker : process.cells) n += worker.tls_handshakes[modern][resumed].get();
-      done.add({{"version", modern ? "1.3" : "1.2"}, {"resumed", resumed ? "true" : "false"}}, n);
-    }
-  done.move_to(families);
-  FamilyWriter failed("weir_tls_handshake_failures_total", "TLS handshakes with clients that came to nothing.",
-                      MetricType::Counter);
-  for (size_t i = 1; i < kTlsFailures; ++i)
-    failed.add({{"reason", to_string(static_cast<TlsFailure>(i))}}, sum(process.cells, &WorkerCells::tls_failures, i));
-  failed.move_to(families);
-  FamilyWriter expiry("weir_tls_certificate_expiry_timestamp_seconds", "When the certificate expires, since the epoch.",
-                      MetricType::Gauge);
-  for (const auto& entry : inventory.tls)
-    for (const auto& certificate : entry.server->certificates())
-      expiry.add(
-          {{"listener", entry.listener},
-           {"certificate", certificate.path},
-           {"server_name", certificate.facts.names.empty() ? std::string_view() : certificate.facts.names.front()}},
-          static_cast<double>(certificate.facts.not_after));
-  expiry.move_to(families);
 }
 
 void collect_routes(const Inventory& inventory, std::vector<MetricFamily>& families) {

@@ -13,8 +13,8 @@
 #include "lb/base/cause.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
-#include "lb/base/trace_counters.hpp"
 #include "lb/base/tls_failure.hpp"
+#include "lb/base/trace_counters.hpp"
 
 namespace weir {
 

@@ -15,11 +15,10 @@ namespace weir::proxy {
 namespace {
 constexpr auto kLingerTime =
     std::chrono::seconds(2);  // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
-constexpr uint32_t kLingerBytes = 64 << 10;           // so that a client still sending can read the answer
-constexpr uint64_t kCloseAtOnce = 16 << 10;           // an answer so small is with the client when we close
-constexpr auto kBodyClock = std::chrono::seconds(5);  // limits.body_min_rate is judged over so long
-constexpr int kTurns = 16;                            // receives or pipelined requests, then others get a turn
-constexpr uint32_t kHeadStep = 1024;                  // a partial head grows by at least so much room
+constexpr uint32_t kLingerBytes = 64 << 10;  // so that a client still sending can read the answer
+constexpr uint64_t kCloseAtOnce = 16 << 10;  // an answer so small is with the client when we close
+constexpr int kTurns = 16;                   // receives or pipelined requests, then others get a turn
+constexpr uint32_t kHeadStep = 1024;         // a partial head grows by at least so much room
 
 /// TCP_USER_TIMEOUT is timeout.send_stall as well, and the kernel may look at its clock before we look at ours.
 Cause cause_of(int error) { return error == ETIMEDOUT ? Cause::client_too_slow : Cause::client_gone; }
@@ -112,8 +111,10 @@ void DownstreamConnection::on_events(uint32_t events) {
   if (state_ == State::closed) return;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & EPOLLRDHUP) peer_fin_ = true;
-  if (stream_.tls()) [[unlikely]]
+  if (stream_.tls()) [[unlikely]] {
     on_tls_events(events);
+    if (state_ == State::closed) return;
+  }
   // Both directions of a tunnel may have ended in order: that hang-up is read as the end it is.
   if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel))
     return lost(cause_of(stream_.take_error()));
@@ -441,58 +442,6 @@ Endpoint DownstreamConnection::peer() const {
   Endpoint unix_peer;
   unix_peer.storage.ss_family = AF_UNIX;
   return unix_peer;
-}
-
-// ---- time ----
-
-void DownstreamConnection::arm_for_head() {
-  const TimePoint from = head_started_ == TimePoint{} ? worker_.now : head_started_;
-  const bool between = head_started_ == TimePoint{} && requests_ > 0;
-  worker_.wheel.arm(*this, from + (between ? listener_->keep_alive_timeout : listener_->header_timeout));
-}
-
-void DownstreamConnection::arm_for_body() {
-  if (!worker_.runtime->config().limits.body_min_rate) return cancel();
-  clock_started_ = worker_.now;
-  clocked_bytes_ = 0;
-  worker_.wheel.arm(*this, worker_.now + kBodyClock);
-}
-
-void DownstreamConnection::on_timer(TimePoint now) {
-  if (!out_.empty()) return lost(Cause::client_too_slow);
-  switch (state_) {
-    case State::handshake: return end_handshake(TlsFailure::timeout, "timeout.header");
-    case State::head: {
-      if (head_started_ == TimePoint{}) return close();
-      Exchange* exchange = worker_.take_exchange();
-      exchange_ = exchange;
-      exchange->head.field_count = 0;
-      exchange->head.size = 0;
-      state_ = State::waiting;
-      exchange->begin(*this, head_started_);
-      head_started_ = {};
-      return exchange->refuse(Cause::header_timeout, "");
-    }
-    case State::body: {
-      // Counts only while the proxy is willing to read, and until an answer has begun.
-      if (now - clock_started_ < kBodyClock) return worker_.wheel.arm(*this, clock_started_ + kBodyClock);
-      const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - clock_started_).count() *
-                          int64_t{worker_.runtime->config().limits.body_min_rate};
-      const bool slow = static_cast<int64_t>(clocked_bytes_) < needed;
-      if (slow && exchange_->wants_body() && !exchange_->response_started())
-        return exchange_->on_downstream_failed(Cause::body_too_slow);
-      return arm_for_body();
-    }
-    case State::linger: return close();
-    case State::waiting:
-    case State::tunnel:
-    case State::closed: return;
-  }
-}
-
-void DownstreamConnection::restart_body_clock() {
-  clock_started_ = worker_.now;
-  clocked_bytes_ = 0;
 }
 
 }  // namespace weir::proxy
