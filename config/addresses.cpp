@@ -64,7 +64,7 @@ class Block final : public Type<AddressBlock> {
   }
 };
 
-constexpr std::string_view kUrlExample = "http://10.0.0.1:8080, http://[fd00::1]:8080 or unix:/run/app.sock";
+constexpr std::string_view kUrlExample = "http://10.0.0.1:8080, https://[fd00::1]:8443 or unix:/run/app.sock";
 
 /// Why `authority` (behind http://) is no address of ours; empty if `backend` was filled.
 std::string read_authority(std::string_view authority, Backend& backend) {
@@ -75,7 +75,9 @@ std::string read_authority(std::string_view authority, Backend& backend) {
   const bool v6 = authority.starts_with('[');
   const size_t colon = v6 ? authority.find(':', std::min(authority.find(']'), authority.size())) : authority.find(':');
   const std::string_view host = authority.substr(0, colon);
-  const std::string_view port = colon == std::string_view::npos ? "80" : authority.substr(colon + 1);
+  const std::string_view port = colon != std::string_view::npos ? authority.substr(colon + 1)
+                                : backend.tls                   ? "443"
+                                                                : "80";
   if (!v6 && port.find(':') != std::string_view::npos && AddressBlock::parse_address(authority))
     return fmt::format("an IPv6 address needs brackets; write http://[{}]:8080", authority);
   if (host.empty()) return fmt::format("there is no address in the URL; write {}", kUrlExample);
@@ -108,8 +110,8 @@ std::string read_url(const std::string& text, Backend& backend) {
     backend.authority = "localhost";
     return {};
   }
-  if (text.starts_with("https://")) return "https:// towards backends is not supported yet; write http://";
-  if (!text.starts_with("http://")) {
+  backend.tls = text.starts_with("https://");
+  if (!backend.tls && !text.starts_with("http://")) {
     if (text.find("://") != std::string::npos) return fmt::format("this scheme is not known; write {}", kUrlExample);
     const std::string_view port = std::string_view(text).substr(text.starts_with(':') ? 1 : 0);
     const bool port_alone =
@@ -117,7 +119,7 @@ std::string read_url(const std::string& text, Backend& backend) {
     if (port_alone) return fmt::format("{} is no address; write http://127.0.0.1:{}", text, port);
     return fmt::format("the scheme is missing; write http://{}", text);
   }
-  std::string_view rest = std::string_view(text).substr(7);
+  std::string_view rest = std::string_view(text).substr(backend.tls ? 8 : 7);
   const size_t slash = rest.find('/');
   if (slash != std::string_view::npos && slash + 1 != rest.size())
     return fmt::format("a path can't stand in a backend's URL; use `rewrite: {{ prefix: [/, {}] }}` in the route",
@@ -144,16 +146,17 @@ void read_backend_url(Reader& in, const Node& node, Backend& backend) {
 std::string parse_backend_url(const std::string& text, Backend& backend) { return read_url(text, backend); }
 
 std::string show_backend_url(const Backend& backend) {
-  if (!backend.host.empty()) return "http://" + backend.authority;
+  if (!backend.host.empty()) return (backend.tls ? "https://" : "http://") + backend.authority;
   if (backend.address.length == 0) return {};
-  return backend.address.is_unix() ? backend.address.to_string() : "http://" + backend.authority;
+  return backend.address.is_unix() ? backend.address.to_string()
+                                   : (backend.tls ? "https://" : "http://") + backend.authority;
 }
 
 TypeDoc backend_url_doc() {
   return {.text =
-              "`http://IP:port` (port 80 if left out), `http://NAME:port` (resolved by DNS; localhost is 127.0.0.1) "
-              "or `unix:/path`",
-          .json = R"j({"type":"string","pattern":"^(http://|unix:)"})j"};
+              "`http://IP:port` (port 80 if left out), `https://IP:port` (443), a name in place of the IP (resolved by "
+              "DNS; localhost is 127.0.0.1), or `unix:/path`",
+          .json = R"j({"type":"string","pattern":"^(https?://|unix:)"})j"};
 }
 
 bool collide(const Endpoint& a, const Endpoint& b) {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "config/paths.hpp"
 #include "config/rules.hpp"
+#include "config/secret_file.hpp"
 #include "config/section.hpp"
 #include "config/tables.hpp"
 #include "config/types.hpp"
@@ -12,9 +12,6 @@
 namespace weir::config {
 
 namespace {
-
-constexpr size_t kFewestBytes = 32, kMostBytes = 256, kMostKeys = 8;
-constexpr const char* kMakeOne = "make one with `head -c 32 /dev/urandom | base64`";
 
 /// A name that browsers don't tie to conditions which a cookie of ours may not meet (RFC 6265bis §4.1.3).
 std::string affinity_cookie_name(std::string& text) {
@@ -26,54 +23,6 @@ std::string affinity_cookie_name(std::string& text) {
     return fmt::format("browsers take cookies named {} over TLS alone; write another name, like weir_affinity",
                        text.substr(0, prefix.starts_with("__host-") ? 7 : 9));
   return {};
-}
-
-/// What is wrong with a line of the file; the line itself is shown to nobody.
-std::string key_problem(std::string_view line, const std::vector<std::string>& before) {
-  if (std::any_of(line.begin(), line.end(), [](char c) { return c <= ' ' || c > '~'; }))
-    return fmt::format("a key is one word of printable ASCII, without blanks; {}", kMakeOne);
-  if (line.size() < kFewestBytes || line.size() > kMostBytes)
-    return fmt::format("a key of {} characters; {} to {} are allowed: {}", line.size(), kFewestBytes, kMostBytes,
-                       kMakeOne);
-  if (std::find(before.begin(), before.end(), line) != before.end()) return "this key is here twice; keep one";
-  if (before.size() == kMostKeys) return fmt::format("these are more than {} keys; remove old ones", kMostKeys);
-  return {};
-}
-
-/// One key a line; empty lines and those that begin with # say nothing.
-void read_keys_file(Reader& in, Place at, const std::string& path, const std::string& text, Config& config) {
-  const int file = static_cast<int>(in.files.size());
-  in.files.push_back(path);
-  const size_t problems = in.errors.size();
-  int number = 0;
-  for (size_t start = 0; start < text.size();) {
-    const size_t end = std::min(text.find('\n', start), text.size());
-    std::string line = text.substr(start, end - start);
-    start = end + 1;
-    ++number;
-    if (line.ends_with('\r')) line.pop_back();
-    if (line.empty() || line.starts_with('#')) continue;
-    if (const std::string problem = key_problem(line, config.secret_keys); !problem.empty()) {
-      in.error({file, number, 1}, problem);
-    } else {
-      config.secret_keys.push_back(std::move(line));
-    }
-  }
-  if (config.secret_keys.empty() && in.errors.size() == problems)
-    in.error(at, fmt::format("{} holds no key; {}, one a line", path, kMakeOne));
-}
-
-void read_secret(Reader& in, const Node& node, Config& config) {
-  constexpr size_t kMostFileBytes = 16 << 10;
-  const std::string* path = expect_scalar(in, node, "the path of a file with keys");
-  if (!path) return;
-  const std::string resolved = beside(in.files.at(static_cast<size_t>(node.at.file)), *path);
-  const FileText file = in.environment.read_file(resolved, kMostFileBytes, false);
-  if (!file.text) return in.error(node.at, fmt::format("{} can't be read ({}); {}", resolved, file.error, kMakeOne));
-  if (file.text->size() > kMostFileBytes)
-    return in.error(node.at, fmt::format("{} is longer than 16 KiB; write a key a line", resolved));
-  config.secret_file = resolved;
-  read_keys_file(in, node.at, resolved, *file.text, config);
 }
 
 }  // namespace
@@ -94,7 +43,10 @@ TypeOf<Affinity> affinity_section() {
 
 Key<Config> secret_key() {
   auto secret = custom<Config>(
-      "secret", {.text = "path", .json = R"({"type":"string"})"}, read_secret,
+      "secret", {.text = "path", .json = R"({"type":"string"})"},
+      [](Reader& in, const Node& node, Config& config) {
+        read_secret_file(in, node, config.secret_file, config.secret_keys);
+      },
       [](const Config& config) { return config.secret_file; },
       "A file with keys for signed cookies, one a line: the first signs, each verifies.");
   // Other keys in the old file are a change, too; the keys themselves are shown to nobody.
@@ -118,7 +70,7 @@ void check_secret(Reader& in, const Node& root, const Config& config) {
     in.error(entry ? entry->at : in.pool_places[i],
              fmt::format("its cookies must be signed; write secret: /etc/weir/secret.keys at the top, and {} for that "
                          "file",
-                         kMakeOne));
+                         kMakeSecret));
   }
 }
 

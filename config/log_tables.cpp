@@ -136,6 +136,8 @@ void read_collector(Reader& in, const Node& node, Tracing& tracing) {
   const size_t problems = in.errors.size();
   read_backend_url(in, address, parsed);
   if (in.errors.size() != problems) return;
+  if (!parsed.host.empty())
+    return in.error(node.at, fmt::format("a collector's name isn't resolved ({}); write an IP address", parsed.host));
   tracing.otlp = *text;
   tracing.collector = parsed.address;
   tracing.authority = parsed.authority;

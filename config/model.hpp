@@ -115,6 +115,7 @@ struct Backend {
   std::string name;
   Endpoint address;
   std::string authority;  // "127.0.0.1:9001" as written: the Host for `host: upstream`; "localhost" for unix sockets
+  bool tls = false;       // https://
   uint32_t weight = 1;    // 0: takes no requests; ≤ 1000
   bool backup = false;
   std::string zone;
@@ -124,6 +125,25 @@ struct Backend {
   bool discovered = false;  // by the pool's `discover`; its name is its address
   Location at;
   bool same_target(const Backend& other) const { return name == other.name && address == other.address; }
+  /// The authority without its port and brackets.
+  std::string url_host() const {
+    const bool v6 = authority.starts_with('[');
+    return v6 ? authority.substr(1, authority.find(']') - 1) : authority.substr(0, authority.find(':'));
+  }
+};
+
+/// A file that the configuration names, with what stood in it when it was read.
+struct TextFile {
+  std::string path, text;
+  Location at = {};  // where it is named
+};
+
+/// TLS towards the backends with https://; what is in the files is understood by lb/net/tls_client.hpp.
+struct PoolTls {
+  bool verify = true;
+  std::optional<TextFile> ca;                // empty: the authorities that the system trusts
+  std::string server_name;                   // asked for and verified; empty: the host of the URL
+  std::optional<TextFile> certificate, key;  // our own; the key may stand in the same file
 };
 
 /// Backends that DNS names.
@@ -152,12 +172,31 @@ struct Pool {
   uint32_t panic_percent = 0;           // below this usable share the pool serves from all; 0: only when none is usable
   std::vector<Backend> backends;        // in the order of the file
   std::vector<std::string> unresolved;  // of a pool that serves: its names without an address
+  PoolTls tls;
   Location at;
+};
+
+/// Strict-Transport-Security (RFC 6797).
+struct Hsts {
+  milliseconds max_age = 8760h;
+  bool subdomains = false, preload = false;
+};
+
+/// TLS of a listener; what is in the files is understood by lb/net/tls_server.hpp.
+struct ListenerTls {
+  enum class Versions { from_12, only_13 };
+  enum class ClientAuth { require, optional };
+  std::vector<TextFile> certificates, keys, ocsp;
+  Versions versions = Versions::from_12;
+  std::optional<TextFile> client_ca;
+  ClientAuth client_auth = ClientAuth::require;
+  std::optional<Hsts> hsts;
 };
 
 struct Listener {
   std::string name;
   std::vector<Endpoint> binds;
+  std::optional<ListenerTls> tls;
   milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;
   bool defer_accept = true;
   Location at;
@@ -254,6 +293,7 @@ struct Limits {
   uint64_t body_bytes = 1ull << 30;  // 0: no limit
   uint32_t chunk_ext_bytes = 4 << 10, trailers = 16, trailer_bytes = 4 << 10;
   uint32_t body_min_rate = 240;  // bytes a second, after 5 s; 0: off
+  uint32_t handshakes = 1000;    // of TLS, at a time in a worker
 };
 
 struct Http {
@@ -323,6 +363,8 @@ struct Config {
   Resolver resolver;
   std::string secret_file;               // empty: none
   std::vector<std::string> secret_keys;  // what stands in it; the first signs, each verifies
+  std::string ticket_file;               // empty: none
+  std::vector<std::string> ticket_keys;  // as secret_keys, for session tickets
   uint32_t max_series = 50000;
   bool watch = false;                           // reload when a file changes
   std::map<uint16_t, std::string> error_pages;  // status → contents (HTML)

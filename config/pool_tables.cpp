@@ -298,6 +298,9 @@ void check_pool(Reader& in, const Node& node, Pool& pool) {
   const auto weightless = [](const Backend& backend) { return backend.weight == 0; };
   if (!pool.discover && !pool.backends.empty() && std::all_of(pool.backends.begin(), pool.backends.end(), weightless))
     in.error(backends->at, "every backend has weight 0, so none takes requests; give one at least 1");
+  const Entry* tls = node.find_entry("tls");
+  if (tls && std::none_of(pool.backends.begin(), pool.backends.end(), [](const Backend& b) { return b.tls; }))
+    in.error(tls->at, "no backend of this pool is spoken to by TLS; write https:// in its URL");
   const auto& timeout = pool.timeout;
   if (timeout.total > 0ms && timeout.per_try > timeout.total)
     in.warning(node.at, "timeout.per_try is longer than timeout.total and never comes to bear");
@@ -328,11 +331,11 @@ TypeOf<std::vector<Pool>> pools_type() {
       key("discover", &Pool::discover, discover_section(), "Backends that DNS says."),
       key("affinity", &Pool::affinity, affinity_section(),
           "Sessions stay with a backend, by a cookie; needs `secret`."),
+      key("tls", &Pool::tls, pool_tls_section(), "How backends with https:// are spoken to."),
       only<Pool>("protocol", "h1", {"h2", "h2c"}, "What is spoken to the backends."),
       only<Pool>("mode", "http", {"tcp"}, "What the pool carries."),
   };
-  for (const char* name :
-       {"split", "partition", "shards", "tls", "proxy_protocol", "zones", "cache", "database", "slots"})
+  for (const char* name : {"split", "partition", "shards", "proxy_protocol", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));
   const TypeOf<Pool> pool = Section<Pool>("pool",
                                           "Backends that do the same, and how they are used. What `defaults` say "

@@ -34,9 +34,10 @@ TypeOf<std::vector<Listener>> listeners_type() {
       group<Listener>("timeout", timeout, "Time-outs towards the clients."),
       key("defer_accept", &Listener::defer_accept, boolean(),
           "A connection is accepted when its first bytes have come, or after a second (TCP_DEFER_ACCEPT)."),
+      key("tls", &Listener::tls, listener_tls_section(), "Clients connect by TLS."),
       only<Listener>("mode", "http", {"tcp"}, "What it speaks."),
   };
-  for (const char* name : {"tls", "proxy_protocol", "pool", "role", "protocol"}) keys.push_back(later<Listener>(name));
+  for (const char* name : {"proxy_protocol", "pool", "role", "protocol"}) keys.push_back(later<Listener>(name));
   const TypeOf<Listener> listener =
       Section<Listener>("listener", "Where clients connect.", std::move(keys)).example("{ bind: \":8080\" }");
   return std::make_shared<Named<Listener>>(
@@ -60,6 +61,8 @@ TypeOf<Limits> limits_section() {
        key("body_bytes", &Limits::body_bytes, bytes(1, 1024 * TiB).zero_is("off"), "Body of a request; more is 413."),
        key("body_min_rate", &Limits::body_min_rate, bytes_per_second(1, 1024 * MiB).zero_is("off"),
            "A body that comes slower than this after 5 s is 408."),
+       key("handshakes", &Limits::handshakes, count(1, 1'000'000),
+           "TLS handshakes at a time in a worker; above it the oldest one makes room."),
        key("chunk_ext_bytes", &Limits::chunk_ext_bytes, bytes(0, 64 * KiB), "Chunk extensions of a message."),
        key("trailers", &Limits::trailers, count(0, 256), "Trailer fields of a message."),
        key("trailer_bytes", &Limits::trailer_bytes, bytes(0, 64 * KiB), "… and their bytes.")});
@@ -279,6 +282,7 @@ Section<Config> make_root() {
       secret_key(),
       key("watch", &Config::watch, boolean(),
           "Reload by itself when this file, or one that it includes or names, has changed. As `weir run --watch`."),
+      tls_key(),
       group<Config>("metrics", metrics, "Bounds of the metrics."),
       key("error_pages", &Config::error_pages, std::make_shared<ErrorPages>(),
           "Pages of one's own for Weir's errors; JSON is made from their status."),
@@ -289,7 +293,7 @@ Section<Config> make_root() {
       key("upgrade_timeout", &Config::upgrade_timeout, duration(1s, 1h),
           "How long the new process of an upgrade may take until it serves; else the old one goes on."),
   };
-  for (const char* name : {"cache", "jobs", "http2", "zone", "tls"}) keys.push_back(later<Config>(name));
+  for (const char* name : {"cache", "jobs", "http2", "zone"}) keys.push_back(later<Config>(name));
   return {"configuration", "", std::move(keys)};
 }
 

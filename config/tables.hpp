@@ -27,6 +27,11 @@ TypeOf<Tracing> tracing_section();
 /// The names that `balance` knows. The registry in lb/balance has the same ones; a test compares the two.
 const std::vector<std::string>& balance_names();
 
+/// `tls` of a listener, and at the top.
+TypeOf<ListenerTls> listener_tls_section();
+TypeOf<PoolTls> pool_tls_section();
+Key<Config> tls_key();
+
 /// `keys:`: named keys, read into Reader::keys.
 TypeDoc keys_doc();
 void read_keys(Reader& in, const Node& node);

@@ -80,15 +80,15 @@ std::shared_ptr<Watch> Monitor::Impl::adopt(const Target& target, size_t index, 
   const Totals totals = sum_cells(state->cells);
   std::shared_ptr<const ProbeSpec> spec;
   if (target.config->health.type != config::Health::Type::none)
-    spec = make_probe_spec(target.config->health, target.config->backends[index]);
+    spec = make_probe_spec(target.config->health, target.config->backends[index], target.tls,
+                           target.config->tls.server_name);
   if (!known) {
     known = std::make_shared<Watch>(io, state, BackendHealth(target.config, totals, now, reload));
     known->spec = std::move(spec);
     return known;
   }
   known->health.configure(target.config, totals, now);
-  const bool same = (!spec && !known->spec) || (spec && known->spec && spec->settings == known->spec->settings &&
-                                                spec->request == known->spec->request);
+  const bool same = (!spec && !known->spec) || (spec && known->spec && spec->same(*known->spec));
   if (!same) {
     stop_probing(*known);
     known->spec = std::move(spec);

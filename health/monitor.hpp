@@ -10,6 +10,7 @@
 
 #include "config/model.hpp"
 #include "lb/base/state.hpp"
+#include "lb/net/tls_client.hpp"
 
 namespace boost::asio {
 class io_context;
@@ -22,6 +23,7 @@ struct Target {
   std::shared_ptr<const config::Pool> config;
   std::shared_ptr<PoolState> state;
   std::vector<std::shared_ptr<BackendState>> backends;
+  std::shared_ptr<const net::TlsClient> tls = nullptr;  // of backends with https://
 };
 
 class Monitor {

@@ -1,11 +1,15 @@
 #include "health/probe.hpp"
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -144,6 +148,7 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
   void on_deadline() {
     const std::string time = to_words(spec_->settings.timeout);
     if (!connected_) return fail(fmt::format("connect: no answer within {}", time));
+    if (shaking_) return fail(fmt::format("TLS: no answer within {}", time));
     const bool began = parser_ && parser_->got_some();
     fail((began ? "answer not complete within " : "no answer within ") + time);
   }
@@ -156,13 +161,51 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     if (error != 0) return on_connect_error(error);
     connected_ = true;
     if (spec_->settings.type == config::Health::Type::tcp) return finish(ProbeResult::Outcome::ok);
-    asio::async_write(socket_, asio::buffer(spec_->request),
-                      [self = shared_from_this()](const error_code& failed, size_t) {
-                        if (self->over()) return;
-                        // A backend may answer and close without reading: what it said decides.
-                        if (failed && failed != asio::error::broken_pipe) return self->fail(read_words(failed, false));
-                        self->read_head();
-                      });
+    if (spec_->tls) return shake_hands();
+    ask();
+  }
+
+  void shake_hands() {
+    SSL_CTX_up_ref(spec_->tls->context());  // the context beneath gives it back
+    asio::ssl::context context(spec_->tls->context());
+    tls_.emplace(socket_, context);
+    spec_->tls->prepare(tls_->native_handle(), spec_->tls_name);
+    shaking_ = true;
+    tls_->async_handshake(asio::ssl::stream_base::client, [self = shared_from_this()](const error_code& failed) {
+      if (self->over()) return;
+      self->shaking_ = false;
+      if (failed) return self->fail(self->handshake_words(failed));
+      self->ask();
+    });
+  }
+
+  std::string handshake_words(const error_code& error) {
+    if (const long why = SSL_get_verify_result(tls_->native_handle());
+        why != X509_V_OK && spec_->tls->settings().verify)
+      return fmt::format("TLS: {}", X509_verify_cert_error_string(why));
+    return fmt::format("TLS: {}", error.message());
+  }
+
+  /// Calls it with what bytes are moved by: the socket, or TLS on it.
+  template <class Use>
+  void with_stream(Use use) {
+    if (tls_)
+      use(*tls_);
+    else
+      use(socket_);
+  }
+
+  void ask() {
+    with_stream([this](auto& stream) {
+      asio::async_write(stream, asio::buffer(spec_->request),
+                        [self = shared_from_this()](const error_code& failed, size_t) {
+                          if (self->over()) return;
+                          // A backend may answer and close without reading: what it said decides.
+                          if (failed && failed != asio::error::broken_pipe)
+                            return self->fail(read_words(failed, false));
+                          self->read_head();
+                        });
+    });
   }
 
   void read_head() {
@@ -171,10 +214,12 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     parser_->header_limit(kMaxHead);
     parser_->body_limit(boost::none);
     buffer_.reserve(4096);
-    http::async_read_header(socket_, buffer_, *parser_, [self = shared_from_this()](const error_code& error, size_t) {
-      if (self->over()) return;
-      if (error) return self->fail(self->foreign_protocol().value_or(read_words(error, false)));
-      self->on_head();
+    with_stream([this](auto& stream) {
+      http::async_read_header(stream, buffer_, *parser_, [self = shared_from_this()](const error_code& error, size_t) {
+        if (self->over()) return;
+        if (error) return self->fail(self->foreign_protocol().value_or(read_words(error, false)));
+        self->on_head();
+      });
     });
   }
 
@@ -205,29 +250,38 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     searched_ = body.size();
     if (body.size() >= kMaxBody) return fail(fmt::format("the first 64 KiB of the body lack \"{}\"", wanted));
     if (parser_->is_done()) return fail(fmt::format("body lacks \"{}\"", wanted));
-    http::async_read_some(socket_, buffer_, *parser_, [self = shared_from_this()](const error_code& error, size_t) {
-      if (self->over()) return;
-      if (error) return self->fail(read_words(error, true));
-      self->read_body();
+    with_stream([this](auto& stream) {
+      http::async_read_some(stream, buffer_, *parser_, [self = shared_from_this()](const error_code& error, size_t) {
+        if (self->over()) return;
+        if (error) return self->fail(read_words(error, true));
+        self->read_body();
+      });
     });
   }
 
   const std::shared_ptr<const ProbeSpec> spec_;
   std::function<void(ProbeResult)> done_;
   asio::generic::stream_protocol::socket socket_;
+  std::optional<asio::ssl::stream<asio::generic::stream_protocol::socket&>> tls_;
   asio::steady_timer deadline_;
   boost::beast::flat_buffer buffer_;
   std::optional<http::response_parser<CappedBody>> parser_;
   size_t searched_ = 0;
-  bool connected_ = false;
+  bool connected_ = false, shaking_ = false;
 };
 
 }  // namespace
 
-std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend) {
+std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
+                                                 const std::shared_ptr<const net::TlsClient>& tls,
+                                                 const std::string& server_name) {
   auto spec = std::make_shared<ProbeSpec>();
   spec->address = backend.address;
   spec->settings = health;
+  if (backend.tls) {
+    spec->tls = tls;
+    spec->tls_name = server_name.empty() ? backend.url_host() : server_name;
+  }
   if (health.type == config::Health::Type::http)
     spec->request = fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: weir/" WEIR_VERSION
                                 " health\r\nAccept: */*\r\nConnection: close\r\n\r\n",

@@ -7,17 +7,26 @@
 #include <string>
 
 #include "config/model.hpp"
+#include "lb/net/tls_client.hpp"
 
 namespace weir::health {
 
 /// What to check, shared by all checks of a backend.
 struct ProbeSpec {
   Endpoint address;
-  config::Health settings;  // type http or tcp
-  std::string request;      // http: the bytes to send
+  config::Health settings;                              // type http or tcp
+  std::string request;                                  // http: the bytes to send
+  std::shared_ptr<const net::TlsClient> tls = nullptr;  // http: over TLS; null: plain
+  std::string tls_name = {};                            // … to be asked for and verified
+  bool same(const ProbeSpec& other) const {
+    return settings == other.settings && request == other.request && tls == other.tls && tls_name == other.tls_name;
+  }
 };
-/// `health.path` and `health.host` must be valid in a request line and a field (the configuration sees to it).
-std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend);
+/// `tls` counts for backends with https://; an empty `server_name` is the URL's host. `health.path` and `health.host`
+/// must be valid in a request line and a field (the configuration sees to it).
+std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
+                                                 const std::shared_ptr<const net::TlsClient>& tls = nullptr,
+                                                 const std::string& server_name = {});
 
 struct ProbeResult {
   enum class Outcome {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <ctime>
 
 #include "config/load.hpp"
+#include "lb/proxy/tls.hpp"
 #include "lb/route/check.hpp"
 
 namespace weir::cli {
@@ -37,7 +39,8 @@ int report_problems(const std::string& file, const config::LoadResult& result) {
 }
 
 int check(const std::string& file) {
-  const auto result = route::load_checked(file, config::Environment::real(), true);
+  auto result = route::load_checked(file, config::Environment::real(), true);
+  proxy::check_tls(result, std::time(nullptr));
   if (const int code = report_problems(file, result)) return code;
   fmt::print("{}: ok: {}", file, summary(*result.config));
   if (!result.warnings.empty()) fmt::print("; {}", amount(result.warnings.size(), "warning", "warnings"));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <ctime>
 #include <random>
 #include <semaphore>
 #include <system_error>
@@ -19,6 +20,7 @@
 #include "lb/inventory_of.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/host_limits.hpp"
+#include "lb/proxy/tls.hpp"
 #include "lb/route/check.hpp"
 
 namespace weir {
@@ -238,6 +240,7 @@ void Daemon::serve() {
   for (auto& worker : workers_) worker->start();
   publish_ready();
   watch_memory();
+  certificates_.start();
   watch_.switch_on(watch_wanted_ || config_->watch);
   log::info("ready",
             {{"pid", std::to_string(getpid())}, {"workers", std::to_string(workers_.size())}, {"file", file_}});
@@ -297,6 +300,7 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
     return ended_as(Kind::refused, "an upgrade is under way: the new process reads the configuration");
   if (!dry_run) manager_.reloading();
   auto loaded = route::load_checked(file_, dry_run ? config::Environment::real() : watch_.environment());
+  proxy::check_tls(loaded, std::time(nullptr));
   if (!dry_run) watch_.loaded(loaded.config.has_value());
   outcome.warnings = std::move(loaded.warnings);
   outcome.errors = std::move(loaded.errors);
@@ -450,6 +454,7 @@ void Daemon::end() {
   if (!handed_over_ && (!predecessor_ || predecessor_->told_to_go())) listeners_.remove_unix_files();
   watchdog_.stop();
   memory_timer_.cancel();
+  certificates_.stop();
   drain_timer_.cancel();
   signals_.cancel();
   control_.stop();
@@ -459,6 +464,7 @@ int run_daemon(const DaemonOptions& options) {
   const auto predecessor = Predecessor::from_environment();
   ConfigWatch::Seen seen = std::make_shared<config::SeenFiles>();
   auto loaded = route::load_checked(options.file, config::recording(config::Environment::real(), seen));
+  proxy::check_tls(loaded, std::time(nullptr));
   if (const int code = cli::report_problems(options.file, loaded)) {
     if (predecessor) predecessor->failed(code, "the configuration is bad, or can't be read", lines_of(loaded));
     return code;

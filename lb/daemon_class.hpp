@@ -13,6 +13,7 @@
 
 #include "lb/admin/server.hpp"
 #include "lb/backend_orders.hpp"
+#include "lb/certificate_watch.hpp"
 #include "lb/config_watch.hpp"
 #include "lb/daemon.hpp"
 #include "lb/discovery.hpp"
@@ -99,6 +100,7 @@ class Daemon {
   proxy::PasswordChecker passwords_;
   std::shared_ptr<const admin::LastReload> last_reload_;
   std::unique_ptr<admin::Server> admin_;
+  CertificateWatch certificates_{control_, [this] { return inventory_; }};
   Listeners listeners_;
   std::vector<std::unique_ptr<proxy::Worker>> workers_;
   net::Watchdog watchdog_{control_, [this](size_t i, auto work) { workers_[i]->post(std::move(work)); },

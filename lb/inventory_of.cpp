@@ -13,6 +13,8 @@ std::shared_ptr<const admin::Inventory> inventory_of(const proxy::Runtime& runti
   }
   for (const auto& route : runtime.routes) inventory->routes.push_back(route.state);
   inventory->routes.push_back(runtime.unrouted);
+  for (size_t i = 0; i < runtime.tls.size(); ++i)
+    if (runtime.tls[i]) inventory->tls.push_back({config.listeners[i].name, runtime.tls[i]});
   inventory->max_series = config.max_series;
   inventory->token = config.admin.token;
   return inventory;

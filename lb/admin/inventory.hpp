@@ -11,6 +11,7 @@
 #include "lb/admin/control.hpp"
 #include "lb/base/clock.hpp"
 #include "lb/base/state.hpp"
+#include "lb/net/tls_server.hpp"
 
 namespace weir::admin {
 
@@ -31,12 +32,18 @@ struct PoolEntry {
   std::function<std::vector<NameStatus>()> names = {};  // unset: DNS has no part in it
 };
 
+struct TlsEntry {
+  std::string listener;
+  std::shared_ptr<const net::TlsServer> server;
+};
+
 /// Immutable; one a configuration generation.
 struct Inventory {
   std::vector<PoolEntry> pools;
   std::vector<std::shared_ptr<RouteState>> routes;  // with the one for requests that no route takes
-  uint32_t max_series = 50'000;                     // config::Config::max_series
-  std::string token;                                // config::Admin::token
+  std::vector<TlsEntry> tls;
+  uint32_t max_series = 50'000;  // config::Config::max_series
+  std::string token;             // config::Admin::token
 };
 
 /// Called on the control thread for each request that needs it; never returns null.

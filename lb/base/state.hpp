@@ -13,6 +13,7 @@
 #include "lb/base/cause.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/tls_failure.hpp"
 #include "lb/base/trace_counters.hpp"
 
 namespace weir {
@@ -122,6 +123,8 @@ struct alignas(64) WorkerCells {
   Counter requests_parsed, protocol_errors[kCauseCount];  // refused before a route was known
   Counter headers_dropped_underscore;
   Counter tunnels_opened, tunnels_closed;
+  Counter tls_handshakes[2][2];  // that ended well: by TLS 1.3 or older, resumed or not
+  Counter tls_failures[kTlsFailures];
   Counter accept_paused;                  // EMFILE and its kin
   Counter log_dropped;                    // access lines lost to a full ring
   std::atomic<uint64_t> buffer_bytes{0};  // held in connection buffers; one writer

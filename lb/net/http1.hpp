@@ -215,6 +215,8 @@ bool field_contains(const Head& head, FieldId id, std::string_view token);
 bool equals_ignore_case(std::string_view a, std::string_view b);
 /// A host without its port: "a.b:80" → "a.b", "[::1]:80" → "[::1]".
 std::string_view host_without_port(std::string_view authority);
+/// Marks the fields whose name begins so (lower case) with drop.
+void drop_fields_named(Head& head, std::string_view prefix);
 /// Removes blanks and tabs at both ends.
 std::string_view trim(std::string_view text);
 

@@ -166,6 +166,11 @@ bool field_contains(const Head& head, FieldId id, std::string_view token) {
   return false;
 }
 
+void drop_fields_named(Head& head, std::string_view prefix) {
+  for (Field& field : head.all())
+    if (equals_ignore_case(head.name(field).substr(0, prefix.size()), prefix)) field.drop = true;
+}
+
 std::string_view host_without_port(std::string_view authority) {
   const size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
   const size_t colon = bracket == authority.npos ? authority.npos : authority.find(':', bracket);

@@ -84,6 +84,10 @@ bool Acceptor::accept_one() {
       new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)),
                                Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length));
   worker_.add(*connection);
+  if (info_->tls && !connection->begin_tls()) {
+    connection->close();
+    return true;
+  }
   if (over) {
     worker_.cells.connections_refused.add();
     connection->refuse_requests();

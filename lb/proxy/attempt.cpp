@@ -14,7 +14,17 @@ namespace {
 // The keep-alive race (users-pains 12): what can't be repeated goes only to connections that were in use a moment ago.
 constexpr Duration kFreshEnough = std::chrono::seconds(1);
 
+Cause cause_of_handshake(TlsFailure failure) {
+  switch (failure) {
+    case TlsFailure::certificate_refused:
+    case TlsFailure::certificate_missing: return Cause::upstream_tls_certificate;
+    case TlsFailure::alert: return Cause::upstream_tls_alert;
+    default: return Cause::upstream_tls_protocol;
+  }
+}
+
 Cause cause_of_connect(int error) {
+  if (error < 0) return cause_of_handshake(static_cast<TlsFailure>(-error));
   switch (error) {
     case ECONNREFUSED:
     case ENOENT: return Cause::connect_refused;
@@ -119,6 +129,10 @@ RequestContext Exchange::request_context() const {
   context.framing = head.framing;
   context.max_forwards = max_forwards_;
   context.tracestate = trace_.on && trace_.with_state;
+  if (const auto* tls = downstream_->tls()) {
+    context.tls = true;
+    context.identity = tls->identity();
+  }
   return context;
 }
 

@@ -15,11 +15,10 @@ namespace weir::proxy {
 namespace {
 constexpr auto kLingerTime =
     std::chrono::seconds(2);  // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
-constexpr uint32_t kLingerBytes = 64 << 10;           // so that a client still sending can read the answer
-constexpr uint64_t kCloseAtOnce = 16 << 10;           // an answer so small is with the client when we close
-constexpr auto kBodyClock = std::chrono::seconds(5);  // limits.body_min_rate is judged over so long
-constexpr int kTurns = 16;                            // receives or pipelined requests, then others get a turn
-constexpr uint32_t kHeadStep = 1024;                  // a partial head grows by at least so much room
+constexpr uint32_t kLingerBytes = 64 << 10;  // so that a client still sending can read the answer
+constexpr uint64_t kCloseAtOnce = 16 << 10;  // an answer so small is with the client when we close
+constexpr int kTurns = 16;                   // receives or pipelined requests, then others get a turn
+constexpr uint32_t kHeadStep = 1024;         // a partial head grows by at least so much room
 
 /// TCP_USER_TIMEOUT is timeout.send_stall as well, and the kernel may look at its clock before we look at ours.
 Cause cause_of(int error) { return error == ETIMEDOUT ? Cause::client_too_slow : Cause::client_gone; }
@@ -112,6 +111,10 @@ void DownstreamConnection::on_events(uint32_t events) {
   if (state_ == State::closed) return;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) readable_ = true;
   if (events & EPOLLRDHUP) peer_fin_ = true;
+  if (stream_.tls()) [[unlikely]] {
+    on_tls_events(events);
+    if (state_ == State::closed) return;
+  }
   // Both directions of a tunnel may have ended in order: that hang-up is read as the end it is.
   if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel))
     return lost(cause_of(stream_.take_error()));
@@ -146,6 +149,7 @@ void DownstreamConnection::pump() {
 /// True: something was done, and there may be more.
 bool DownstreamConnection::pump_once() {
   switch (state_) {
+    case State::handshake: return readable_ && shake_hands();
     case State::head:
       if (!in_.empty()) {
         if (const size_t used = take_request(in_.data(), in_.size())) {
@@ -193,7 +197,7 @@ void DownstreamConnection::receive_head() {
     readable_ = false;
     return close();
   }
-  readable_ = result.bytes == room || peer_fin_;
+  readable_ = result.more || peer_fin_;
   worker_.cells.bytes_received.add(result.bytes);
   if (partial) {
     in_.commit(static_cast<uint32_t>(result.bytes));
@@ -212,7 +216,9 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   }
   const auto& config = worker_.runtime->config();
   Exchange* exchange = worker_.take_exchange();
-  const auto result = http1::parse_request({bytes + skip, size - skip}, request_rules(config), exchange->head);
+  auto rules = request_rules(config);
+  rules.tls = stream_.tls() != nullptr;
+  const auto result = http1::parse_request({bytes + skip, size - skip}, rules, exchange->head);
   const TimePoint first_byte = head_started_ == TimePoint{} ? worker_.now : head_started_;
   if (result.status == http1::Parse::need_more) {
     worker_.recycle(exchange);
@@ -321,7 +327,7 @@ void DownstreamConnection::receive_body() {
       return exchange_->on_downstream_failed(Cause::client_gone, "the client ended within the request body");
     }
     size = result.bytes;
-    readable_ = size == Worker::kReceiveScratch || peer_fin_;
+    readable_ = result.more || peer_fin_;
     worker_.cells.bytes_received.add(size);
   }
   std::string_view data;
@@ -350,7 +356,7 @@ void DownstreamConnection::receive_tunnel() {
   if (result.status == net::IoStatus::would_block) {
     readable_ = false;
   } else if (result.status == net::IoStatus::ok) {
-    readable_ = result.bytes == Worker::kReceiveScratch || peer_fin_;
+    readable_ = result.more || peer_fin_;
     worker_.cells.bytes_received.add(result.bytes);
     exchange_->bytes_received += result.bytes;
     exchange_->on_tunnel_data({worker_.receive_scratch.get(), result.bytes});
@@ -399,7 +405,7 @@ void DownstreamConnection::discard() {
     return;
   }
   if (result.status == net::IoStatus::ok) {
-    readable_ = result.bytes == Worker::kReceiveScratch || peer_fin_;
+    readable_ = result.more || peer_fin_;
     discarded_ += static_cast<uint32_t>(result.bytes);
   }
   if (result.status != net::IoStatus::ok || discarded_ > kLingerBytes) close();
@@ -413,6 +419,7 @@ void DownstreamConnection::reset() {
 
 void DownstreamConnection::close() {
   if (state_ == State::closed) return;
+  if (state_ == State::handshake) return end_handshake(TlsFailure::closed, "the client has ended it");
   state_ = State::closed;
   cancel();
   worker_.forget_unwatched(unwatched_at_);
@@ -435,57 +442,6 @@ Endpoint DownstreamConnection::peer() const {
   Endpoint unix_peer;
   unix_peer.storage.ss_family = AF_UNIX;
   return unix_peer;
-}
-
-// ---- time ----
-
-void DownstreamConnection::arm_for_head() {
-  const TimePoint from = head_started_ == TimePoint{} ? worker_.now : head_started_;
-  const bool between = head_started_ == TimePoint{} && requests_ > 0;
-  worker_.wheel.arm(*this, from + (between ? listener_->keep_alive_timeout : listener_->header_timeout));
-}
-
-void DownstreamConnection::arm_for_body() {
-  if (!worker_.runtime->config().limits.body_min_rate) return cancel();
-  clock_started_ = worker_.now;
-  clocked_bytes_ = 0;
-  worker_.wheel.arm(*this, worker_.now + kBodyClock);
-}
-
-void DownstreamConnection::on_timer(TimePoint now) {
-  if (!out_.empty()) return lost(Cause::client_too_slow);
-  switch (state_) {
-    case State::head: {
-      if (head_started_ == TimePoint{}) return close();
-      Exchange* exchange = worker_.take_exchange();
-      exchange_ = exchange;
-      exchange->head.field_count = 0;
-      exchange->head.size = 0;
-      state_ = State::waiting;
-      exchange->begin(*this, head_started_);
-      head_started_ = {};
-      return exchange->refuse(Cause::header_timeout, "");
-    }
-    case State::body: {
-      // Counts only while the proxy is willing to read, and until an answer has begun.
-      if (now - clock_started_ < kBodyClock) return worker_.wheel.arm(*this, clock_started_ + kBodyClock);
-      const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - clock_started_).count() *
-                          int64_t{worker_.runtime->config().limits.body_min_rate};
-      const bool slow = static_cast<int64_t>(clocked_bytes_) < needed;
-      if (slow && exchange_->wants_body() && !exchange_->response_started())
-        return exchange_->on_downstream_failed(Cause::body_too_slow);
-      return arm_for_body();
-    }
-    case State::linger: return close();
-    case State::waiting:
-    case State::tunnel:
-    case State::closed: return;
-  }
-}
-
-void DownstreamConnection::restart_body_clock() {
-  clock_started_ = worker_.now;
-  clocked_bytes_ = 0;
 }
 
 }  // namespace weir::proxy

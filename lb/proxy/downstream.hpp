@@ -1,16 +1,20 @@
 // A client's connection: receives, parses heads, frames request bodies, sends answers, and keeps the client's
 // time-outs. What a request means is the exchange's business. An idle one holds no buffer.
 #pragma once
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "lb/base/endpoint.hpp"
 #include "lb/base/timer_wheel.hpp"
+#include "lb/base/tls_failure.hpp"
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
 #include "lb/net/stream.hpp"
+#include "lb/net/tls_server.hpp"
+#include "lb/net/tls_session.hpp"
 
 namespace weir::proxy {
 
@@ -24,7 +28,9 @@ struct ListenerInfo {
   uint16_t port = 0;
   Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
   bool defer_accept = true;
-  std::string key, name;  // see listener_key()
+  std::string key, name;                      // see listener_key()
+  std::shared_ptr<const net::TlsServer> tls;  // of new connections; null: plain
+  std::string hsts;                           // see hsts_line()
 };
 
 class DownstreamConnection final : public net::Pollable, public Timer {
@@ -37,6 +43,8 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   /// Arms the first time-out and reads what has come with the connection. May close it.
   void start();
   void refuse_requests() { refuse_ = true; }
+  /// Before start(): the client is expected to begin with TLS. False: out of memory.
+  bool begin_tls();
 
   // To the exchange.
   Sent send(const iovec* parts, int count);
@@ -58,6 +66,8 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   void restart_body_clock();
 
   const ListenerInfo& listener() const { return *listener_; }
+  /// Null: a plain connection.
+  const net::TlsSession* tls() const { return stream_.tls(); }
   std::string_view peer_text() const { return {peer_text_, peer_length_}; }
   Endpoint peer() const;
   bool idle() const { return !exchange_ && in_.empty() && state_ == State::head; }
@@ -73,13 +83,17 @@ class DownstreamConnection final : public net::Pollable, public Timer {
 
  private:
   friend class Worker;
-  enum class State : uint8_t { head, body, waiting, tunnel, linger, closed };
+  enum class State : uint8_t { handshake, head, body, waiting, tunnel, linger, closed };
   enum class Body : uint8_t { none, length, chunked };
 
   void on_events(uint32_t events) override;
   void on_timer(TimePoint now) override;
   void pump();
   bool pump_once();
+  void on_tls_events(uint32_t events);
+  bool shake_hands();
+  void end_handshake(TlsFailure failure, const char* detail);
+  void refuse_plain_http();
   void receive_head();
   void receive_body();
   void receive_tunnel();
@@ -101,6 +115,7 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   Exchange* exchange_ = nullptr;
   DownstreamConnection* next_ = nullptr;
   DownstreamConnection* previous_ = nullptr;
+  std::list<DownstreamConnection*>::iterator handshake_{};  // with State::handshake
   TimePoint head_started_{};
   uint64_t body_remaining_ = 0;
   http1::ChunkDecoder chunks_;

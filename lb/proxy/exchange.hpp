@@ -116,6 +116,7 @@ class Exchange final : public Timer, public UpstreamUser {
 
   // pipeline.cpp: the steps of handle_request, in order; false: the request is answered, or waits.
   bool normalize_target();
+  bool misdirected();
   void identify_client();
   bool answers_options();
   bool find_route();
@@ -177,6 +178,7 @@ class Exchange final : public Timer, public UpstreamUser {
   bool forward_interim();
   bool retry_status(uint16_t status);
   void note_response(uint16_t status);
+  void note_tls(http1::ResponseHead& response, ResponseContext& context) const;
   void forward_head(http1::ResponseHead& response, char* data, size_t size);
   void forward_body(char* data, size_t size, std::string_view response_head);
   void response_complete();

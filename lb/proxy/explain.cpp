@@ -66,8 +66,9 @@ uint32_t find_listener(const config::Config& config, const Question& question, c
 std::string place(const config::Location& at) { return fmt::format("{}:{}:{}", at.file, at.line, at.column); }
 
 std::string location(const config::Redirect& redirect, const http1::RequestHead& head,
-                     const http1::NormalizedPath& path) {
-  std::string text = fmt::format("{}://{}", redirect.scheme.empty() ? "http" : redirect.scheme,
+                     const http1::NormalizedPath& path, bool tls) {
+  const std::string_view scheme = tls ? "https" : "http";
+  std::string text = fmt::format("{}://{}", redirect.scheme.empty() ? scheme : std::string_view(redirect.scheme),
                                  redirect.host.empty() ? head.host() : std::string_view(redirect.host));
   text += redirect.path.empty() ? std::string(path.forwarded) : redirect.path;
   if (redirect.path.empty() && head.has_query) text += fmt::format("?{}", head.query_view());
@@ -239,7 +240,8 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
     const auto& redirect = route.config->redirect;
     out.outcome = redirect ? Outcome::redirect : Outcome::respond;
     out.cause = redirect ? Cause::redirect : Cause::fixed_response;
-    out.answer = redirect ? fmt::format("{} to {}", redirect->status, location(*redirect, *head, path))
+    out.answer = redirect ? fmt::format("{} to {}", redirect->status,
+                                        location(*redirect, *head, path, config.listeners[listener].tls.has_value()))
                           : std::to_string(route.config->respond->status);
     return out;
   }

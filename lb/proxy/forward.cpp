@@ -238,6 +238,13 @@ void Exchange::note_response(uint16_t status) {
   }
 }
 
+/// What an answer to a client that came by TLS has beyond.
+void Exchange::note_tls(http1::ResponseHead& response, ResponseContext& context) const {
+  context.tls = true;
+  context.hsts = downstream_->listener().hsts;
+  if (!context.hsts.empty()) http1::drop_fields_named(response, "strict-transport-security");
+}
+
 void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {
   note_response(response.status);
   status_ = response.status;
@@ -261,6 +268,7 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   context.chunked = chunk_response_;
   std::array<char, route::Affinity::kMostBytes> cookie;
   if (pool_->pool->affinity) give_affinity(context, cookie.data());
+  if (downstream_->tls()) note_tls(response, context);
   write_response_head(writer, response, context);
   if (writer.overflow()) return fail(Cause::upstream_header_too_large);
   phase_ = Phase::responding;

@@ -119,7 +119,15 @@ void write_forwarded(HeadWriter& out, const http1::RequestHead& head, const Requ
   else
     out.add_all(v6 ? "for=\"[" : "for=", context.peer, v6 ? "]\"" : "");
   if (!head.host().empty()) out.add_all(";host=\"", head.host(), "\"");
-  out.add(";proto=http\r\n");
+  out.add_all(";proto=", context.tls ? "https" : "http", "\r\n");
+}
+
+void write_identity(HeadWriter& out, std::string_view lines, const config::HeaderRules* rules) {
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n") + 2);
+    lines.remove_prefix(line.size());
+    if (!overruled(rules, line.substr(0, line.find(':')))) out.add(line);
+  }
 }
 
 /// `rules`: those of the route, or null if it has none.
@@ -136,7 +144,7 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   const auto believed = [&](FieldId id) { return trusted ? head.find(id) : std::string_view(); };
   const auto proto = believed(FieldId::x_forwarded_proto), host = believed(FieldId::x_forwarded_host),
              port = believed(FieldId::x_forwarded_port);
-  field("X-Forwarded-Proto", proto.empty() ? "http" : proto);
+  field("X-Forwarded-Proto", !proto.empty() ? proto : context.tls ? "https" : "http");
   if (const auto value = host.empty() ? head.host() : host; !value.empty()) field("X-Forwarded-Host", value);
   if (!port.empty()) {
     field("X-Forwarded-Port", port);
@@ -150,6 +158,7 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   if (!context.user.empty()) field("X-Remote-User", context.user);
   if (!context.traceparent.empty() && !overruled(rules, "traceparent")) out.add(context.traceparent);
   out.add(context.granted);
+  if (!context.identity.empty()) write_identity(out, context.identity, rules);
   if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
   field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");
 }
@@ -256,7 +265,9 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
   copy_fields(out, head, 0, rules);
   if (!head.has(FieldId::date) && !overruled(rules, "Date")) out.field("Date", context.date);
   if (!context.cookie_name.empty() && !overruled(rules, "Set-Cookie"))
-    out.add_all("Set-Cookie: ", context.cookie_name, "=", context.cookie_value, "; Path=/; HttpOnly; SameSite=Lax\r\n");
+    out.add_all("Set-Cookie: ", context.cookie_name, "=", context.cookie_value,
+                context.tls ? "; Path=/; HttpOnly; SameSite=Lax; Secure\r\n" : "; Path=/; HttpOnly; SameSite=Lax\r\n");
+  if (!context.hsts.empty() && !overruled(rules, "Strict-Transport-Security")) out.add(context.hsts);
   if (context.upgrade) {
     out.add("Connection: Upgrade\r\n");
     for (const auto& field : head.all())

@@ -62,6 +62,8 @@ struct RequestContext {
   std::string_view hidden_cookie = {};   // pairs of this name are not passed on; empty: all are
   std::string_view traceparent = {};     // line, in place of the request's; empty: that and its state are passed on
   bool tracestate = false;               // beside a traceparent of ours, the request's tracestate goes on
+  bool tls = false;                      // the client came by TLS
+  std::string_view identity = {};        // field lines that say what its certificate says
 };
 void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context);
 
@@ -77,6 +79,8 @@ struct ResponseContext {
   bool chunked = false;                                  // the body follows in chunks
   bool upgrade = false;                                  // 101
   std::string_view cookie_name = {}, cookie_value = {};  // to be set; empty: none
+  bool tls = false;                                      // the client came by TLS
+  std::string_view hsts = {};                            // the line of Strict-Transport-Security; empty: none
 };
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context);
 /// A 1xx other than 101, as it came less its hop-by-hop fields.

@@ -109,7 +109,8 @@ void Exchange::answer_redirect() {
     return answer_error(Cause::bad_request, "a redirect needs the host, and HTTP/1.0 without Host names none");
   // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
   const auto query = head.has_query ? std::optional(head.query_view()) : std::nullopt;
-  const std::string location = redirect_location(redirect, head.host(), path_.forwarded, query);
+  const std::string location =
+      redirect_location(redirect, downstream_->tls() ? "https" : "http", head.host(), path_.forwarded, query);
   answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", location));
 }
 
@@ -131,6 +132,7 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   const bool bodyless = status == 204 || status == 304;
   std::string fields = fmt::format("Date: {}\r\n", worker_.http_date());
   fields += extra_fields;
+  if (downstream_->tls()) fields += downstream_->listener().hsts;
   if (!bodyless && !body.empty() && !content_type.empty()) fields += fmt::format("Content-Type: {}\r\n", content_type);
   if (route_ && !route_->config->response_headers.empty())
     fields = with_rules(fields, route_->config->response_headers);

@@ -17,11 +17,12 @@ namespace {
 /// X-Forwarded-Server, -Prefix, X-Remote-User and whatever else a client may forge (security-rules C1); those that we
 /// set are replaced by the writer.
 void drop_forwarded_fields(http1::RequestHead& head) {
-  static constexpr std::string_view kPrefix = "x-forwarded-", kUser = "x-remote-user";
+  static constexpr std::string_view kPrefix = "x-forwarded-", kUser = "x-remote-user", kCert = "x-client-cert-";
   for (auto& field : head.all()) {
     const auto name = head.name(field);
     if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' &&
-        (http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix) || http1::equals_ignore_case(name, kUser)))
+        (http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix) || http1::equals_ignore_case(name, kUser) ||
+         http1::equals_ignore_case(name.substr(0, kCert.size()), kCert)))
       field.drop = true;
   }
 }
@@ -37,6 +38,7 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
     return refuse(Cause::body_too_large, "the body is above limits.body_bytes");
   if (!normalize_target()) return;
   identify_client();
+  if (downstream_->tls() && misdirected()) return;
   if (answers_options()) return;
   if (!find_route()) return;
   if (route_->guarded && !pass_guards()) return;
@@ -71,6 +73,9 @@ void Exchange::identify_client() {
   trusted_peer_ = client.trusted_peer;
   request_id_ = {};
   if (!trusted_peer_) drop_forwarded_fields(head);
+  // Who checks certificates believes no one else about them.
+  if (trusted_peer_ && downstream_->tls() && downstream_->tls()->server()->asks_clients())
+    http1::drop_fields_named(head, "x-client-cert-");
   if (trusted_peer_) {
     if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;
   }
@@ -80,6 +85,15 @@ void Exchange::identify_client() {
     request_id_ = {request_id_storage_.data(), request_id_storage_.size()};
   }
   if (const auto& tracer = runtime_->shared->tracer) begin_trace(*tracer);
+}
+
+/// Security-rules B11: a client that has seen one certificate asks for what another one stands for. It may come in by a
+/// connection of its own (RFC 9110 §7.4).
+bool Exchange::misdirected() {
+  const net::TlsSession& tls = *downstream_->tls();
+  if (!tls.server()->misdirected(tls, http1::host_without_port(head.host()))) return false;
+  refuse(Cause::misdirected, "");
+  return true;
 }
 
 /// RFC 9110 §7.6.2: OPTIONS with Max-Forwards: 0 is for us; above 0 it is passed on, one less.

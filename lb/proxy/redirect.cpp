@@ -4,8 +4,6 @@ namespace weir::proxy {
 
 namespace {
 
-constexpr std::string_view kRequestScheme = "http";
-
 /// "example.com:8080" → "example.com", "[::1]:8080" → "[::1]".
 std::string_view without_port(std::string_view host) {
   const size_t colon = host.rfind(':'), bracket = host.rfind(']');
@@ -15,12 +13,12 @@ std::string_view without_port(std::string_view host) {
 
 }  // namespace
 
-std::string redirect_location(const config::Redirect& redirect, std::string_view host, std::string_view path,
-                              std::optional<std::string_view> query) {
-  const std::string_view scheme = redirect.scheme.empty() ? kRequestScheme : std::string_view(redirect.scheme);
+std::string redirect_location(const config::Redirect& redirect, std::string_view request_scheme, std::string_view host,
+                              std::string_view path, std::optional<std::string_view> query) {
+  const std::string_view scheme = redirect.scheme.empty() ? request_scheme : std::string_view(redirect.scheme);
   if (!redirect.host.empty())
     host = redirect.host;
-  else if (scheme != kRequestScheme)
+  else if (scheme != request_scheme)
     host = without_port(host);
   if (!redirect.path.empty()) path = redirect.path;
   const bool own_query = redirect.path.find('?') != std::string::npos;

@@ -1,10 +1,14 @@
 #include "lb/proxy/runtime.hpp"
 
 #include <algorithm>
+#include <ctime>
+#include <random>
+#include <stdexcept>
 
 #include "health/usable.hpp"
 #include "lb/base/hash.hpp"
 #include "lb/base/hex.hpp"
+#include "lb/proxy/tls.hpp"
 
 namespace weir::proxy {
 
@@ -51,6 +55,13 @@ std::vector<bool> candidates_among(size_t backends, const std::vector<balance::C
   return among;
 }
 
+std::string random_secret() {
+  std::random_device entropy;
+  std::string secret;
+  for (int i = 0; i < 8; ++i) secret += std::to_string(entropy());
+  return secret;
+}
+
 }  // namespace
 
 uint64_t Tracer::below_for(uint32_t millionths) {
@@ -62,6 +73,8 @@ uint64_t Tracer::below_for(uint32_t millionths) {
   std::memcpy(&text, digits + 8, sizeof text);
   return __builtin_bswap64(text);  // '0' to '9' and 'a' to 'f' stand in the order of their values
 }
+
+StateRegistry::StateRegistry(size_t workers) : workers_(workers), ticket_secret_(random_secret()) {}
 
 void Pool::publish() {
   std::vector<health::BackendView> states;
@@ -107,7 +120,8 @@ Pool* Runtime::find_pool(const std::string& name) {
   return nullptr;
 }
 
-std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys) {
+std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys,
+                                                std::shared_ptr<const net::TlsClient> tls) {
   auto& entry = pools_[from.name];
   if (!entry.state) {
     entry.state = std::make_shared<PoolState>(from.name, workers_);
@@ -117,6 +131,8 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const 
   pool->config = std::shared_ptr<const config::Pool>(std::make_shared<config::Pool>(from));
   pool->state = entry.state;
   pool->admission = entry.admission;
+  if (!tls || !entry.tls || tls->settings() != entry.tls->settings()) entry.tls = std::move(tls);
+  pool->tls = entry.tls;
   pool->algorithm = balance::find_algorithm(from.balance.algorithm);
   pool->affinity = make_affinity(from, secret_keys);
   pool->observes_latency = from.balance.algorithm == "latency";
@@ -152,8 +168,14 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
                                               const Serving& serving) {
   auto runtime = std::make_shared<Runtime>(config);
   runtime->generation = generation;
-  for (const auto& pool : config->pools)
-    runtime->pools.push_back(build_pool(serving ? serving(pool) : pool, config->secret_keys));
+  auto tls = build_tls(*config, std::time(nullptr), ticket_secret_);
+  if (!tls.errors.empty()) throw std::runtime_error(tls.errors.front().to_string());
+  runtime->tls = std::move(tls.servers);
+  for (size_t i = 0; i < config->pools.size(); ++i) {
+    const auto& pool = config->pools[i];
+    runtime->pools.push_back(
+        build_pool(serving ? serving(pool) : pool, config->secret_keys, std::move(tls.clients[i])));
+  }
   const auto route_state = [this](const std::string& name, const std::string& pool) {
     auto& state = routes_[name + '\0' + pool];
     if (!state) state = std::make_shared<RouteState>(name, pool, workers_);
@@ -192,7 +214,8 @@ std::shared_ptr<Runtime> StateRegistry::with_pools(const Runtime& current,
     const auto now = changed.find(pool->config->name);
     if (now == changed.end()) continue;
     const auto user_timeout = pool->user_timeout;
-    pool = build_pool(now->second, current.config->secret_keys);
+    auto tls = pool->tls ? pool->tls : tls_client_of(now->second, std::time(nullptr));  // the first https:// of it
+    pool = build_pool(now->second, current.config->secret_keys, std::move(tls));
     pool->user_timeout = user_timeout;
   }
   for (auto& route : next->routes)
@@ -202,7 +225,7 @@ std::shared_ptr<Runtime> StateRegistry::with_pools(const Runtime& current,
 
 std::vector<health::Target> StateRegistry::targets(const Runtime& runtime) {
   std::vector<health::Target> targets;
-  for (const auto& pool : runtime.pools) targets.push_back({pool->config, pool->state, pool->backends});
+  for (const auto& pool : runtime.pools) targets.push_back({pool->config, pool->state, pool->backends, pool->tls});
   return targets;
 }
 

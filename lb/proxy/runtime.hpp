@@ -17,6 +17,8 @@
 #include "lb/base/address_set.hpp"
 #include "lb/base/state.hpp"
 #include "lb/net/span_exporter.hpp"
+#include "lb/net/tls_client.hpp"
+#include "lb/net/tls_server.hpp"
 #include "lb/proxy/admission.hpp"
 #include "lb/route/affinity.hpp"
 #include "lb/route/rate_limit.hpp"
@@ -36,6 +38,7 @@ struct Pool {
   std::shared_ptr<PoolState> state;
   std::shared_ptr<Admission> admission;
   std::vector<std::shared_ptr<BackendState>> backends;  // parallel to config->backends
+  std::shared_ptr<const net::TlsClient> tls;            // of backends with https://; null: there are none
   const balance::Algorithm* algorithm = nullptr;
   std::unique_ptr<const route::Affinity> affinity;  // null: none
   bool observes_latency = false;                    // the algorithm looks at BackendState::latency
@@ -92,7 +95,8 @@ struct Runtime {
   std::shared_ptr<const route::Router> router;
   std::vector<std::shared_ptr<Pool>> pools;
   std::vector<Route> routes;
-  std::shared_ptr<RouteState> unrouted;  // requests that no route takes
+  std::vector<std::shared_ptr<const net::TlsServer>> tls;  // parallel to config->listeners; null: plain
+  std::shared_ptr<RouteState> unrouted;                    // requests that no route takes
   uint64_t generation = 0;
   std::optional<Tracer> tracer;
 
@@ -104,9 +108,10 @@ struct Runtime {
 /// The states of everything ever named, so that counters and in-flight numbers live over reloads. Control thread.
 class StateRegistry {
  public:
-  explicit StateRegistry(size_t workers) : workers_(workers) {}
+  explicit StateRegistry(size_t workers);
   /// A configured pool as it serves: with what DNS says of its backends.
   using Serving = std::function<config::Pool(const config::Pool&)>;
+  /// Throws std::runtime_error with a sentence for people if the files of TLS won't do.
   std::shared_ptr<Runtime> build(std::shared_ptr<const config::Config> config, uint64_t generation,
                                  const Serving& serving = {});
   /// The same configuration with other backends in some pools. All else is shared with `current`.
@@ -118,12 +123,15 @@ class StateRegistry {
   struct PoolEntry {
     std::shared_ptr<PoolState> state;
     std::shared_ptr<Admission> admission;
+    std::shared_ptr<const net::TlsClient> tls;  // the same while its settings are, so that connections are kept
     std::map<std::string, std::shared_ptr<BackendState>> backends;  // by name; replaced when the address changes
   };
   void build_guards(const config::Route& from, Route& into);
-  std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys);
+  std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys,
+                                   std::shared_ptr<const net::TlsClient> tls);
 
   size_t workers_;
+  const std::string ticket_secret_;  // while the configuration names none
   std::map<std::string, PoolEntry> pools_;
   std::map<std::string, std::shared_ptr<RouteState>> routes_;
   std::map<std::string, std::shared_ptr<route::RateLimiter>> limiters_;  // by route; kept while the limit is the same

@@ -34,7 +34,8 @@ int UpstreamConnection::connect(std::chrono::milliseconds user_timeout) {
   set_.cells->connects.add();
   stream_ = net::Stream(std::move(socket.fd));
   if (!worker_.poller.add(stream_.fd(), *this)) return errno;
-  if (socket.connected) state_ = State::busy;
+  tls_ = set_.tls;
+  if (socket.connected && !tls_) state_ = State::busy;
   return 0;
 }
 
@@ -100,14 +101,20 @@ void UpstreamConnection::shutdown_send_after_flush() {
 
 void UpstreamConnection::on_events(uint32_t events) {
   if (state_ == State::closed) return;
+  if (stream_.tls() && (events & EPOLLOUT) && stream_.tls()->unsent()) [[unlikely]]
+    stream_.tls()->flush();
   if (state_ == State::connecting) {
-    if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) finish_connecting();
-    if (state_ == State::closed || !user_) return;
+    if (stream_.tls()) {
+      if (!shake_hands()) return;
+    } else if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
+      finish_connecting();
+    }
+    if (state_ == State::closed || state_ == State::connecting || !user_) return;
   }
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) readable_ = true;
   if (events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP)) peer_fin_ = true;
   if (state_ == State::idle) {
-    if (!readable_) return;
+    if (!readable_ || (tls_ && still_idle())) return;
     // Data or an end where nothing may come: never to be used again. How long it was idle tells when to retire the
     // others.
     const Duration age = worker_.now - idle_since_;
@@ -124,6 +131,7 @@ void UpstreamConnection::on_events(uint32_t events) {
 
 void UpstreamConnection::finish_connecting() {
   const int error = stream_.take_error();
+  if (tls_ && !error) return begin_tls();
   state_ = State::busy;
   if (!user_) return;
   if (error)
@@ -141,7 +149,7 @@ void UpstreamConnection::pump() {
     if (result.status == net::IoStatus::would_block) {
       readable_ = false;
     } else if (result.status == net::IoStatus::ok) {
-      readable_ = result.bytes == room || peer_fin_;
+      readable_ = result.more || peer_fin_;
       set_.cells->bytes_received.add(result.bytes);
       response_started = true;
       user_->on_upstream_bytes(into, result.bytes);
@@ -195,6 +203,8 @@ void UpstreamConnection::look_for_end() {
 void UpstreamConnection::keep(Duration keep_alive) {
   user_ = nullptr;
   head.release(worker_.buffers);
+  if (tls_ != set_.tls) return close();
+  if (readable_ && tls_) still_idle();
   // An end that has already been announced: a stale connection.
   if (readable_ || peer_fin_ || write_failed || !out_.empty() || set_.idle >= UpstreamSet::kMaxIdle || worker_.draining)
     return close();

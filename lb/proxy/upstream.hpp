@@ -8,6 +8,8 @@
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
 #include "lb/net/stream.hpp"
+#include "lb/net/tls_client.hpp"
+#include "lb/net/tls_session.hpp"
 
 namespace weir::proxy {
 
@@ -18,6 +20,7 @@ class UpstreamConnection;
 class UpstreamUser {
  public:
   virtual void on_connected() = 0;
+  /// `error`: an errno, or a TlsFailure made negative.
   virtual void on_connect_failed(int error) = 0;
   virtual bool wants_response() const = 0;
   virtual void on_upstream_bytes(char* data, size_t size) = 0;
@@ -40,6 +43,12 @@ struct UpstreamSet {
   /// The backend closed connections that were idle for so long: they are retired earlier. Forgotten at `learnt_until`.
   Duration learnt_keep_alive{Duration::max()};
   TimePoint learnt_until{};
+  std::shared_ptr<const net::TlsClient> tls;  // null: plain
+  std::string tls_name;                       // to be asked for and verified
+  net::TlsMemory tls_memory;
+
+  /// At a reload: idle connections that are spoken otherwise from now on are closed.
+  void use_tls(std::shared_ptr<const net::TlsClient> client, const std::string& name);
 };
 
 class UpstreamConnection final : public net::Pollable, public Timer {
@@ -93,12 +102,16 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   void on_events(uint32_t events) override;
   void on_timer(TimePoint now) override;  // idle for too long
   void finish_connecting();
+  void begin_tls();
+  bool shake_hands();
+  bool still_idle();
   bool flush();
   void unlink_idle();
 
   Worker& worker_;
   UpstreamSet& set_;
   net::Stream stream_;
+  std::shared_ptr<const net::TlsClient> tls_;  // as the set had it when the connection was made
   net::Buffer out_;
   UpstreamUser* user_ = nullptr;
   UpstreamConnection* newer_ = nullptr;

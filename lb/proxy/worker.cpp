@@ -100,7 +100,13 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
     entry.pool = pool.get();
     entry.cells = &pool->state->cells[index];
     entry.picker = pool->algorithm->make_picker();
-    for (const auto& backend : pool->backends) entry.upstreams.push_back(&upstream_set(backend));
+    for (size_t b = 0; b < pool->backends.size(); ++b) {
+      entry.upstreams.push_back(&upstream_set(pool->backends[b]));
+      const auto& configured = pool->config->backends[b];
+      const std::string& name = pool->config->tls.server_name;
+      entry.upstreams.back()->use_tls(configured.tls ? pool->tls : nullptr,
+                                      name.empty() ? configured.url_host() : name);
+    }
     refresh(entry);
     // What was learnt of the pool outlives a change of its backends.
     if (runtime && i < runtime->pools.size() && runtime->pools[i].pool->state == pool->state)
@@ -139,6 +145,8 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
       info->keep_alive_timeout = configured[i].keep_alive_timeout;
       info->send_stall = configured[i].send_stall;
       info->defer_accept = configured[i].defer_accept;
+      info->tls = runtime->shared->tls[i];
+      info->hsts = hsts_line(configured[i]);
     }
   for (auto& acceptor : acceptors_) acceptor->set_options();
   for (auto& listener : added) open_listener(std::move(listener));

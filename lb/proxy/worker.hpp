@@ -23,6 +23,7 @@
 #include "lb/proxy/password_checker.hpp"
 #include "lb/proxy/recent.hpp"
 #include "lb/proxy/runtime.hpp"
+#include "lb/proxy/tls.hpp"
 
 namespace weir::proxy {
 
@@ -158,6 +159,7 @@ class Worker {
   net::Poller poller;
   TimerWheel wheel;
   net::BufferPool buffers;
+  TlsWorker tls{buffers};
   Rng rng;
   TimePoint now;
   bool draining = false;

@@ -307,7 +307,8 @@ class Daemon:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def run_command(*arguments, timeout=30.0, text=None, directory=None):
+def run_command(*arguments, timeout=30.0, text=None, directory=None, environment=None):
     """`weir ARGUMENTS…` to its end: exit code, stdout, stderr."""
-    done = subprocess.run([binary(), *arguments], capture_output=True, timeout=timeout, cwd=directory, input=text, text=True)
+    done = subprocess.run([binary(), *arguments], capture_output=True, timeout=timeout, cwd=directory, input=text, text=True,
+                          env=dict(os.environ, **(environment or {})))
     return done.returncode, done.stdout, done.stderr

@@ -12,7 +12,7 @@ MONITORING = os.path.join(ROOT, "packaging", "monitoring")
 SELECTOR = re.compile(r"\b(weir_[a-z0-9_]+)(?:\{([^}]*)\})?")
 OF_PROMETHEUS = {"instance", "job", "le"}
 ONLY_WHEN_THEY_HAPPENED = {"weir_request_errors_total", "weir_protocol_errors_total", "weir_backend_responses_total",
-                           "weir_name_ok"}
+                           "weir_name_ok", "weir_tls_certificate_expiry_timestamp_seconds"}
 
 
 def read(*path):

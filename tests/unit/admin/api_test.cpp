@@ -208,7 +208,7 @@ TEST_CASE("pools as JSON", "[admin]") {
   CHECK(pool.at("backends").at(0) ==
         json::parse(
             R"({"name":"a","address":"127.0.0.1:9001","status":"down","health":"down","reason":"connect \"refused\"",
-      "since":"2026-01-31T12:00:00.123Z","sessions_until":null,"weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
+      "since":"2026-01-31T12:00:00.123Z","sessions_until":null,"source":"file","weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
       "requests":8,"failures":2,
       "responses":{"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":0},"latency_ms":{"p50":1.75,"p99":2.485},
       "latency_buckets":[0,0,0,100,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"ejections":1,"checks_ok":0,"checks_failed":0})"));

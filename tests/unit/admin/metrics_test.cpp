@@ -14,6 +14,7 @@
 #include "lb/base/log.hpp"
 #include "tests/catch.hpp"
 #include "tests/unit/admin/fixture.hpp"
+#include "tests/unit/net/tls_support.hpp"
 
 using namespace weir;
 using namespace weir::admin;
@@ -238,6 +239,10 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   auto config = std::make_shared<config::Pool>(*f.inventory->pools[0].config);
   config->affinity = config::Affinity{};
   f.inventory->pools[0].config = config;
+  std::vector<net::TlsProblem> problems;
+  const auto made = net::test::make_certificate("a.test", "DNS:a.test");
+  f.inventory->tls.push_back(
+      {"web", net::TlsServer::build(net::test::settings_with({made}), net::test::kNow, problems)});
   std::map<std::string, std::pair<std::string, std::set<std::string>>> exposed, documented;
   std::istringstream text(Exposition(f.sources()).text());
   for (std::string line, family; std::getline(text, line);) {

@@ -65,6 +65,9 @@ TEST_CASE("every YAML block of the manual is accepted", "[docs]") {
   world.files["/etc/weir/token"] = "c2VjcmV0LXNlY3JldA==\n";
   world.files["/etc/weir/users"] = "ann:$2y$05$" + std::string(53, 'a') + "\n";
   world.files["/etc/weir/secret.keys"] = "0123456789012345678901234567890123456789\n";
+  world.files["/etc/weir/tickets.keys"] = world.files["/etc/weir/secret.keys"];
+  for (const char* path : {"site.pem", "site.key", "people-ca.pem"})
+    world.files[std::string("/etc/weir/tls/") + path] = "PEM";
   size_t blocks = 0;
   for (const auto& page : pages)
     for (const auto& block : yaml_blocks(page)) {

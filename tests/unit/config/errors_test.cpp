@@ -153,8 +153,6 @@ TEST_CASE("addresses") {
       {"admin: { ", "admin: { token_file: @@/t, ", "admin.token_file: /t can't be read"},
       {"[10.0.0.0/8]", "[@@10.0.0.0/33]", "is no block of addresses"},
       {"[10.0.0.0/8]", "[10.0.0.0/8, @@10.0.0.0/8]", "is here twice"},
-      {"b: \"http://127.0.0.1:9002\"", "b: @@\"https://127.0.0.1:9002\"",
-       "pool app: backend b: https:// towards backends is not supported yet"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://app..internal:9002\"",
        "\"app..internal\" is no name for DNS; write one like app.internal"},
       {"b: \"http://127.0.0.1:9002\"", "b: @@\"http://127.0.0.1:9002/x\"",
@@ -343,8 +341,6 @@ TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"cache: {}", "jobs: {}"})
     check_error("@@" + std::string(key) + "\n" + kMinimal, "is not supported yet");
   check({
-      {"two: { bind: \":8081\" }", "two: { bind: \":8081\", @@tls: { certificate: x } }",
-       "listener two: tls is not supported yet"},
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", @@proxy_protocol: true }",
        "proxy_protocol is not supported yet"},
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", mode: @@tcp }",
@@ -354,7 +350,7 @@ TEST_CASE("what later releases bring is refused as such") {
       {"    host: keep\n", "    protocol: @@h2\n", "h2 is not supported yet; write h1"},
       {"    host: keep\n", "    protocol: @@h2c\n", "h2c is not supported yet"},
   });
-  for (const char* key : {"split", "partition", "shards", "tls", "proxy_protocol"})
+  for (const char* key : {"split", "partition", "shards", "proxy_protocol"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
                 fmt::format("pool app: {} is not supported yet", key));
   for (const char* key : {"compress", "cache", "canary", "mirror", "async", "scatter"})
@@ -382,16 +378,16 @@ TEST_CASE("all errors come at once, by place") {
   - { pool: ap }
 workers: many
 pools:
-  app: { panic: 5, backends: { a: "https://x" } }
+  app: { panic: 5, backends: { a: "ftp://x" } }
 listeners: { web: { bind: 80, tls: {} } }
 )");
   CHECK_FALSE(result.config);
   CHECK(all(result.errors) == R"(weir.yaml:2:13: route 1: pool: there is no pool "ap"; did you mean "app"?
 weir.yaml:3:10: workers: many is not a number; write 1 to 256, or auto
 weir.yaml:5:17: pool app: panic: 5 has no unit; write 5%
-weir.yaml:5:35: pool app: backend a: https:// towards backends is not supported yet; write http://
+weir.yaml:5:35: pool app: backend a: this scheme is not known; write http://10.0.0.1:8080, https://[fd00::1]:8443 or unix:/run/app.sock
 weir.yaml:6:27: listener web: bind: 80 is no address to listen on; write ":80"
-weir.yaml:6:31: listener web: tls is not supported yet; leave it out
+weir.yaml:6:36: listener web: tls: certificate is missing; write certificate: PATH
 )");
 }
 

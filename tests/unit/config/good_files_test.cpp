@@ -24,6 +24,8 @@ Config full() {
   world.files["pages/503.html"] = "<h1>busy</h1>";
   world.files["secret.keys"] =
       "# keys\r\n\n0123456789012345678901234567890123456789\nabcdefghijabcdefghijabcdefghijabcdefghij";
+  for (const char* path : {"site.pem", "more/a.pem", "more/b.pem", "site.key", "people.pem", "site.ocsp"})
+    world.files[path] = std::string("text of ") + path;
   world.files["token"] = "c2VjcmV0LXNlY3JldA==\n";
   world.files["users"] = "ann:" + std::string("$2y$05$") + std::string(53, 'a') + "\n";
   return good(full_text(), world.environment());

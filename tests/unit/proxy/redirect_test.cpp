@@ -14,24 +14,26 @@ config::Redirect to(std::string scheme, std::string host, std::string path) {
 }  // namespace
 
 TEST_CASE("a redirect keeps what it doesn't name") {
-  CHECK(redirect_location(to("", "new.example", ""), "old.example", "/a%20b", "x=%41") ==
+  CHECK(redirect_location(to("", "new.example", ""), "http", "old.example", "/a%20b", "x=%41") ==
         "http://new.example/a%20b?x=%41");
-  CHECK(redirect_location(to("", "", "/new"), "h.example:8080", "/old", "q=1") == "http://h.example:8080/new?q=1");
-  CHECK(redirect_location(to("", "", "/new"), "h", "/old", std::nullopt) == "http://h/new");
-  CHECK(redirect_location(to("", "", "/new"), "h", "/old", "") == "http://h/new?");
-  CHECK(redirect_location(to("https", "", ""), "h", "//evil.example/", std::nullopt) == "https://h//evil.example/");
+  CHECK(redirect_location(to("", "", "/new"), "http", "h.example:8080", "/old", "q=1") ==
+        "http://h.example:8080/new?q=1");
+  CHECK(redirect_location(to("", "", "/new"), "http", "h", "/old", std::nullopt) == "http://h/new");
+  CHECK(redirect_location(to("", "", "/new"), "http", "h", "/old", "") == "http://h/new?");
+  CHECK(redirect_location(to("https", "", ""), "http", "h", "//evil.example/", std::nullopt) ==
+        "https://h//evil.example/");
 }
 
 TEST_CASE("a path with a query of its own replaces the request's") {
-  CHECK(redirect_location(to("", "", "/new?a=1"), "h", "/old", "q=1") == "http://h/new?a=1");
-  CHECK(redirect_location(to("", "", "/new?"), "h", "/old", "q=1") == "http://h/new");
+  CHECK(redirect_location(to("", "", "/new?a=1"), "http", "h", "/old", "q=1") == "http://h/new?a=1");
+  CHECK(redirect_location(to("", "", "/new?"), "http", "h", "/old", "q=1") == "http://h/new");
 }
 
 TEST_CASE("another scheme drops the port of the request, which belongs to the old one") {
-  CHECK(redirect_location(to("https", "", ""), "h:80", "/", std::nullopt) == "https://h/");
-  CHECK(redirect_location(to("https", "", ""), "h:8080", "/", std::nullopt) == "https://h/");
-  CHECK(redirect_location(to("https", "", ""), "[::1]:8080", "/", std::nullopt) == "https://[::1]/");
-  CHECK(redirect_location(to("https", "", ""), "[::1]", "/", std::nullopt) == "https://[::1]/");
-  CHECK(redirect_location(to("https", "h:8443", ""), "h:8080", "/", std::nullopt) == "https://h:8443/");
-  CHECK(redirect_location(to("http", "", "/x"), "h:8080", "/", std::nullopt) == "http://h:8080/x");
+  CHECK(redirect_location(to("https", "", ""), "http", "h:80", "/", std::nullopt) == "https://h/");
+  CHECK(redirect_location(to("https", "", ""), "http", "h:8080", "/", std::nullopt) == "https://h/");
+  CHECK(redirect_location(to("https", "", ""), "http", "[::1]:8080", "/", std::nullopt) == "https://[::1]/");
+  CHECK(redirect_location(to("https", "", ""), "http", "[::1]", "/", std::nullopt) == "https://[::1]/");
+  CHECK(redirect_location(to("https", "h:8443", ""), "http", "h:8080", "/", std::nullopt) == "https://h:8443/");
+  CHECK(redirect_location(to("http", "", "/x"), "http", "h:8080", "/", std::nullopt) == "http://h:8080/x");
 }
