@@ -15,6 +15,7 @@
 #include "lb/base/access_fields.hpp"
 #include "lb/base/endpoint.hpp"
 #include "lb/base/log.hpp"
+#include "lb/base/proxy_protocol.hpp"
 
 namespace weir::config {
 
@@ -173,6 +174,7 @@ struct Pool {
   std::vector<Backend> backends;        // in the order of the file
   std::vector<std::string> unresolved;  // of a pool that serves: its names without an address
   PoolTls tls;
+  ProxyVersion proxy_protocol = ProxyVersion::none;  // what connections to the backends begin with
   Location at;
 };
 
@@ -199,6 +201,7 @@ struct Listener {
   std::optional<ListenerTls> tls;
   milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;
   bool defer_accept = true;
+  bool proxy_protocol = false;  // connections begin with its header, which only trusted_proxies may send
   Location at;
 };
 

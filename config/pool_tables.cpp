@@ -332,10 +332,14 @@ TypeOf<std::vector<Pool>> pools_type() {
       key("affinity", &Pool::affinity, affinity_section(),
           "Sessions stay with a backend, by a cookie; needs `secret`."),
       key("tls", &Pool::tls, pool_tls_section(), "How backends with https:// are spoken to."),
+      key("proxy_protocol", &Pool::proxy_protocol,
+          choice<ProxyVersion>({{"off", ProxyVersion::none}, {"v1", ProxyVersion::v1}, {"v2", ProxyVersion::v2}}),
+          "Connections to the backends begin with a header of the PROXY protocol, which names the client; they are not "
+          "shared between clients then."),
       only<Pool>("protocol", "h1", {"h2", "h2c"}, "What is spoken to the backends."),
       only<Pool>("mode", "http", {"tcp"}, "What the pool carries."),
   };
-  for (const char* name : {"split", "partition", "shards", "proxy_protocol", "zones", "cache", "database", "slots"})
+  for (const char* name : {"split", "partition", "shards", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));
   const TypeOf<Pool> pool = Section<Pool>("pool",
                                           "Backends that do the same, and how they are used. What `defaults` say "

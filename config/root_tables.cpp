@@ -35,9 +35,12 @@ TypeOf<std::vector<Listener>> listeners_type() {
       key("defer_accept", &Listener::defer_accept, boolean(),
           "A connection is accepted when its first bytes have come, or after a second (TCP_DEFER_ACCEPT)."),
       key("tls", &Listener::tls, listener_tls_section(), "Clients connect by TLS."),
+      key("proxy_protocol", &Listener::proxy_protocol, boolean(),
+          "Each connection begins with a header of the PROXY protocol, version 1 or 2, which names the client; only "
+          "`trusted_proxies` may connect."),
       only<Listener>("mode", "http", {"tcp"}, "What it speaks."),
   };
-  for (const char* name : {"proxy_protocol", "pool", "role", "protocol"}) keys.push_back(later<Listener>(name));
+  for (const char* name : {"pool", "role", "protocol"}) keys.push_back(later<Listener>(name));
   const TypeOf<Listener> listener =
       Section<Listener>("listener", "Where clients connect.", std::move(keys)).example("{ bind: \":8080\" }");
   return std::make_shared<Named<Listener>>(

@@ -94,6 +94,17 @@ void check_loops(Reader& in, const Node& root, const Config& config) {
     }
 }
 
+/// Without somebody to trust, a listener with proxy_protocol would take no connection at all.
+void check_proxy_protocol(Reader& in, const Config& config) {
+  if (!config.trusted_proxies.empty() || in.listener_places.size() != config.listeners.size()) return;
+  for (size_t i = 0; i < config.listeners.size(); ++i)
+    if (config.listeners[i].proxy_protocol)
+      in.error(in.listener_places[i],
+               fmt::format("listener {} has proxy_protocol, and nobody is trusted to send it; write trusted_proxies: "
+                           "[ADDRESS] with who connects to it",
+                           config.listeners[i].name));
+}
+
 /// Is there something under `key`, be it right or wrong?
 bool has_any(const Node& root, const char* key) {
   const Node* node = root.find(key);
@@ -146,6 +157,7 @@ void validate(Reader& in, const Node& root, const Config& config) {
   check_uses(in, in.listener_uses, names_in(root, "listeners", config.listeners), "match.listener", "listener");
   check_binds(in);
   check_secret(in, root, config);
+  if (!has_any(root, "trusted_proxies")) check_proxy_protocol(in, config);
   check_timeouts(in, config);
   check_loops(in, root, config);
   // With errors about, what seems unused may be used by something that was refused.

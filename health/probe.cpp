@@ -20,6 +20,7 @@
 #include <optional>
 
 #include "health/rules.hpp"
+#include "lb/net/proxy_protocol.hpp"
 #include "lb/net/socket.hpp"
 
 namespace weir::health {
@@ -160,6 +161,9 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     if (error != 0) return on_connect_error(error);
     connected_ = true;
+    // A fresh socket has room for it; if it is gone already, what is done next says so.
+    if (!spec_->preface.empty())
+      (void)::send(socket_.native_handle(), spec_->preface.data(), spec_->preface.size(), MSG_NOSIGNAL);
     if (spec_->settings.type == config::Health::Type::tcp) return finish(ProbeResult::Outcome::ok);
     if (spec_->tls) return shake_hands();
     ask();
@@ -274,10 +278,15 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
 
 std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
                                                  const std::shared_ptr<const net::TlsClient>& tls,
-                                                 const std::string& server_name) {
+                                                 const std::string& server_name, ProxyVersion proxy) {
   auto spec = std::make_shared<ProbeSpec>();
   spec->address = backend.address;
   spec->settings = health;
+  net::ProxyHeader own;
+  own.version = proxy;
+  own.local = true;
+  net::ProxyBytes room;
+  spec->preface = net::write_proxy_header(own, room);
   if (backend.tls) {
     spec->tls = tls;
     spec->tls_name = server_name.empty() ? backend.url_host() : server_name;

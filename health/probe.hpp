@@ -18,15 +18,19 @@ struct ProbeSpec {
   std::string request;                                  // http: the bytes to send
   std::shared_ptr<const net::TlsClient> tls = nullptr;  // http: over TLS; null: plain
   std::string tls_name = {};                            // … to be asked for and verified
+  std::string preface = {};                             // sent first, before TLS: a header of the PROXY protocol
   bool same(const ProbeSpec& other) const {
-    return settings == other.settings && request == other.request && tls == other.tls && tls_name == other.tls_name;
+    return settings == other.settings && request == other.request && tls == other.tls && tls_name == other.tls_name &&
+           preface == other.preface;
   }
 };
 /// `tls` counts for backends with https://; an empty `server_name` is the URL's host. `health.path` and `health.host`
-/// must be valid in a request line and a field (the configuration sees to it).
+/// must be valid in a request line and a field (the configuration sees to it). With `proxy` a
+/// check says that the connection is our own.
 std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
                                                  const std::shared_ptr<const net::TlsClient>& tls = nullptr,
-                                                 const std::string& server_name = {});
+                                                 const std::string& server_name = {},
+                                                 ProxyVersion proxy = ProxyVersion::none);
 
 struct ProbeResult {
   enum class Outcome {

@@ -13,6 +13,7 @@
 #include "lb/admin/family_writer.hpp"
 #include "lb/admin/latency.hpp"
 #include "lb/admin/process_facts.hpp"
+#include "lb/admin/proxy_metrics.hpp"
 #include "lb/admin/text_format.hpp"
 #include "lb/admin/tls_metrics.hpp"
 #include "lb/base/log.hpp"
@@ -404,6 +405,7 @@ class Collector final : public prometheus::Collectable {
     std::vector<MetricFamily> families;
     collect_process(sources_.process, sources_.log_lines_lost(), families);
     collect_tls(sources_.process, *inventory_, families);
+    if (inventory_->proxy_protocol) collect_proxy_protocol(sources_.process, families);
     collect_routes(*inventory_, families);
     collect_pools(*inventory_, families);
     collect_names(*inventory_, sources_.process, families);

@@ -13,6 +13,7 @@
 #include "lb/base/cause.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/proxy_protocol.hpp"
 #include "lb/base/tls_failure.hpp"
 #include "lb/base/trace_counters.hpp"
 
@@ -125,6 +126,8 @@ struct alignas(64) WorkerCells {
   Counter tunnels_opened, tunnels_closed;
   Counter tls_handshakes[2][2];  // that ended well: by TLS 1.3 or older, resumed or not
   Counter tls_failures[kTlsFailures];
+  Counter proxy_headers[3];  // of the PROXY protocol: version 1, version 2; those of the peer itself
+  Counter proxy_failures[kProxyFailures];
   Counter accept_paused;                  // EMFILE and its kin
   Counter log_dropped;                    // access lines lost to a full ring
   std::atomic<uint64_t> buffer_bytes{0};  // held in connection buffers; one writer

@@ -64,6 +64,13 @@ IoResult Stream::receive(char* data, size_t size) {
   return receive_plain(fd_.get(), data, size);
 }
 
+IoResult Stream::peek(char* data, size_t size) {
+  ssize_t n;
+  do n = ::recv(fd_.get(), data, size, MSG_PEEK);
+  while (n < 0 && errno == EINTR);
+  return result_of(n);
+}
+
 IoResult Stream::send(const iovec* parts, int count) {
   if (tls_) [[unlikely]]
     return tls_->send(parts, count);

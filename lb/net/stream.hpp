@@ -40,6 +40,8 @@ class Stream {
   int fd() const { return fd_.get(); }
 
   IoResult receive(char* data, size_t size);
+  /// What has come already, left where it is. Never under TLS.
+  IoResult peek(char* data, size_t size);
   /// What was not taken must be offered again, the same bytes first: with TLS they may be encrypted already.
   IoResult send(const iovec* parts, int count);
   IoResult send(const char* data, size_t size);

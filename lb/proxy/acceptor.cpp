@@ -7,6 +7,7 @@
 
 #include "lb/base/log.hpp"
 #include "lb/net/socket.hpp"
+#include "lb/proxy/proxy_side.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -72,6 +73,11 @@ bool Acceptor::accept_one() {
     return errno == ECONNABORTED || errno == EINTR;
   }
   worker_.cells.connections_accepted.add();
+  const Endpoint peer = Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length);
+  if (info_->proxy_protocol && !may_send_proxy_header(worker_, *info_, peer)) {
+    worker_.cells.connections_closed.add();
+    return true;
+  }
   const uint32_t open = worker_.shared.connections.value.load(std::memory_order_relaxed);
   const uint32_t most = worker_.shared.max_connections.load(std::memory_order_relaxed);
   const bool over = open >= most && !worker_.shed_idle_connection();
@@ -80,11 +86,11 @@ bool Acceptor::accept_one() {
     worker_.cells.connections_closed.add();
     return true;
   }
-  auto* connection =
-      new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)),
-                               Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length));
+  auto* connection = new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)), peer);
   worker_.add(*connection);
-  if (info_->tls && !connection->begin_tls()) {
+  if (info_->proxy_protocol) {
+    connection->begin_proxy_header();
+  } else if (info_->tls && !connection->begin_tls()) {
     connection->close();
     return true;
   }

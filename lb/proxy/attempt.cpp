@@ -71,7 +71,7 @@ void Exchange::connect_upstream(bool fresh) {
   attempt_began_ = worker_.now;
   set_->cells->requests.add();
   const Connection connection =
-      open_connection(worker_, *pool_, *set_, fresh, idempotent_ ? Duration::max() : kFreshEnough, *this);
+      open_connection(worker_, *pool_, *set_, fresh, idempotent_ ? Duration::max() : kFreshEnough, *this, *downstream_);
   upstream_ = connection.upstream;
   attempt_reused_ = upstream_->reused();
   if (attempt_reused_) return send_request();

@@ -61,7 +61,8 @@ void AuthQuestion::begin_attempt() {
 
 void AuthQuestion::connect(bool fresh) {
   set_->cells->requests.add();
-  const Connection connection = open_connection(worker_, *pool_, *set_, fresh, Duration::max(), *this);
+  const Connection connection =
+      open_connection(worker_, *pool_, *set_, fresh, Duration::max(), *this, exchange_.downstream());
   upstream_ = connection.upstream;
   if (local_shortage(connection.error)) return fail("descriptors, memory or ports ran out here");
   if (connection.error) return on_connect_failed(connection.error);
@@ -246,7 +247,8 @@ void AuthQuestion::abandon() {
 void AuthQuestion::close(bool reusable) {
   if (!upstream_) return;
   UpstreamConnection& connection = *std::exchange(upstream_, nullptr);
-  give_back(connection, reusable, *pool_, keep_alive_);
+  // The client has one connection of its own, with proxy_protocol: that is for the pool of its requests.
+  give_back(connection, reusable && set_->proxy == ProxyVersion::none, *pool_, keep_alive_);
 }
 
 bool AuthQuestion::drop_backend() {

@@ -5,6 +5,7 @@
 
 #include "lb/balance/policy.hpp"
 #include "lb/proxy/admission.hpp"
+#include "lb/proxy/downstream.hpp"
 
 namespace weir::proxy {
 
@@ -59,13 +60,21 @@ bool local_shortage(int error) {
 }
 
 Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& set, bool fresh, Duration max_idle,
-                           UpstreamUser& user) {
-  if (UpstreamConnection* idle = fresh ? nullptr : UpstreamConnection::take_idle(set, worker.now, max_idle)) {
+                           UpstreamUser& user, DownstreamConnection& client) {
+  const bool own = set.proxy != ProxyVersion::none;
+  UpstreamConnection* idle = fresh ? nullptr
+                             : own ? client.take_upstream(set, max_idle)
+                                   : UpstreamConnection::take_idle(set, worker.now, max_idle);
+  if (idle) {
     set.cells->reused.add();
     idle->attach(user);
     return {idle, 0};
   }
   auto* made = new UpstreamConnection(worker, set);
+  if (own) [[unlikely]] {
+    net::ProxyBytes room;
+    made->begin_with(client.proxy_header(set.proxy, room), client);
+  }
   int error = made->connect(pool.pool->user_timeout);
   if (local_shortage(error) && worker.shed_idle_upstream()) error = made->connect(pool.pool->user_timeout);
   made->attach(user);

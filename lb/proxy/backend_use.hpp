@@ -36,9 +36,10 @@ struct Connection {
   int error = 0;
 };
 /// Where descriptors, memory or ports run out, an idle connection to another backend makes room. `fresh`: a new one in
-/// any case; else one that was idle no longer than `max_idle` may do.
+/// any case; else one that was idle no longer than `max_idle` may do. `client`: whose connection it is with
+/// proxy_protocol.
 Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& set, bool fresh, Duration max_idle,
-                           UpstreamUser& user);
+                           UpstreamUser& user, DownstreamConnection& client);
 /// No descriptors, memory or ports left here: such an error says nothing about the backend.
 bool local_shortage(int error);
 /// Keeps or closes it. `announced`: the backend's own Keep-Alive, in seconds; 0: none.

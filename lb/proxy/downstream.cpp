@@ -7,6 +7,7 @@
 
 #include "lb/base/endpoint.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/proxy_side.hpp"
 #include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/worker.hpp"
 
@@ -27,6 +28,10 @@ Cause cause_of(int error) { return error == ETIMEDOUT ? Cause::client_too_slow :
 DownstreamConnection::DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener,
                                            net::Stream stream, const Endpoint& peer)
     : worker_(worker), listener_(std::move(listener)), stream_(std::move(stream)) {
+  set_peer(peer);
+}
+
+void DownstreamConnection::set_peer(const Endpoint& peer) {
   const std::string text = peer.is_unix() ? "unix:" : peer.host();
   peer_length_ = static_cast<uint8_t>(std::min(text.size(), sizeof peer_text_));
   std::memcpy(peer_text_, text.data(), peer_length_);
@@ -149,6 +154,7 @@ void DownstreamConnection::pump() {
 /// True: something was done, and there may be more.
 bool DownstreamConnection::pump_once() {
   switch (state_) {
+    case State::proxy_header: return readable_ && receive_proxy_header();
     case State::handshake: return readable_ && shake_hands();
     case State::head:
       if (!in_.empty()) {
@@ -421,6 +427,8 @@ void DownstreamConnection::close() {
   if (state_ == State::closed) return;
   if (state_ == State::handshake) return end_handshake(TlsFailure::closed, "the client has ended it");
   state_ = State::closed;
+  if (proxy_) [[unlikely]]
+    close_upstream();
   cancel();
   worker_.forget_unwatched(unwatched_at_);
   stream_.close();

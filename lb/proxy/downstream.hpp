@@ -12,6 +12,7 @@
 #include "lb/net/buffer.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/poller.hpp"
+#include "lb/net/proxy_protocol.hpp"
 #include "lb/net/stream.hpp"
 #include "lb/net/tls_server.hpp"
 #include "lb/net/tls_session.hpp"
@@ -20,6 +21,9 @@ namespace weir::proxy {
 
 class Acceptor;
 class Exchange;
+struct ProxySide;
+struct UpstreamSet;
+class UpstreamConnection;
 class Worker;
 
 /// What a connection needs of its listener; lives as long as any connection of it.
@@ -28,6 +32,7 @@ struct ListenerInfo {
   uint16_t port = 0;
   Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
   bool defer_accept = true;
+  bool proxy_protocol = false;                // of new connections
   std::string key, name;                      // see listener_key()
   std::shared_ptr<const net::TlsServer> tls;  // of new connections; null: plain
   std::string hsts;                           // see hsts_line()
@@ -45,6 +50,8 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   void refuse_requests() { refuse_ = true; }
   /// Before start(): the client is expected to begin with TLS. False: out of memory.
   bool begin_tls();
+  /// Before start(), in place of begin_tls(): the header of the PROXY protocol comes first, whatever comes then.
+  void begin_proxy_header();
 
   // To the exchange.
   Sent send(const iovec* parts, int count);
@@ -70,6 +77,15 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   const net::TlsSession* tls() const { return stream_.tls(); }
   std::string_view peer_text() const { return {peer_text_, peer_length_}; }
   Endpoint peer() const;
+  /// The client, as a pool with proxy_protocol tells its backends. Points into `room`.
+  std::string_view proxy_header(ProxyVersion version, net::ProxyBytes& room) const;
+  /// The connection to a backend that no other client may use, while nobody uses it: taken, if it is one of `set` that
+  /// was idle no longer than `max_idle`; null: there is none.
+  UpstreamConnection* take_upstream(const UpstreamSet& set, Duration max_idle);
+  /// … kept, in place of the one before. False: the client is gone.
+  bool keep_upstream(UpstreamConnection& connection);
+  /// … is closed.
+  void forget_upstream(const UpstreamConnection& connection);
   bool idle() const { return !exchange_ && in_.empty() && state_ == State::head; }
   bool served_requests() const { return requests_ > 0; }
   /// Breaks off what is under way, at the end of a drain.
@@ -83,7 +99,7 @@ class DownstreamConnection final : public net::Pollable, public Timer {
 
  private:
   friend class Worker;
-  enum class State : uint8_t { handshake, head, body, waiting, tunnel, linger, closed };
+  enum class State : uint8_t { proxy_header, handshake, head, body, waiting, tunnel, linger, closed };
   enum class Body : uint8_t { none, length, chunked };
 
   void on_events(uint32_t events) override;
@@ -92,6 +108,11 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   bool pump_once();
   void on_tls_events(uint32_t events);
   bool shake_hands();
+  bool receive_proxy_header();
+  bool take_proxy_header(const net::ProxyHeader& header);
+  void end_proxy_header(ProxyFailure failure, const char* detail);
+  void close_upstream();
+  void set_peer(const Endpoint& peer);
   void end_handshake(TlsFailure failure, const char* detail);
   void refuse_plain_http();
   void receive_head();
@@ -113,6 +134,7 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   net::Stream stream_;
   net::Buffer in_, out_;
   Exchange* exchange_ = nullptr;
+  std::unique_ptr<ProxySide> proxy_;  // with the PROXY protocol on one of the two sides
   DownstreamConnection* next_ = nullptr;
   DownstreamConnection* previous_ = nullptr;
   std::list<DownstreamConnection*>::iterator handshake_{};  // with State::handshake

@@ -25,6 +25,7 @@ void DownstreamConnection::arm_for_body() {
 void DownstreamConnection::on_timer(TimePoint now) {
   if (!out_.empty()) return lost(Cause::client_too_slow);
   switch (state_) {
+    case State::proxy_header: return end_proxy_header(ProxyFailure::timeout, "timeout.header");
     case State::handshake: return end_handshake(TlsFailure::timeout, "timeout.header");
     case State::head: {
       if (head_started_ == TimePoint{}) return close();

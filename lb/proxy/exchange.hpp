@@ -77,6 +77,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void on_auth_refused(uint16_t status);
   void on_auth_failed(const char* detail);
   void set_auth_timer(TimePoint at);
+  DownstreamConnection& downstream() const { return *downstream_; }
   uint64_t serial() const { return serial_; }
   bool waiting() const { return phase_ == Phase::queued; }
   bool authenticating() const { return phase_ == Phase::authenticating; }

@@ -47,10 +47,6 @@ std::string_view template_segment(std::string_view pattern, std::string_view pat
   return path.substr(0, path.find('/'));
 }
 
-bool trusted(const std::vector<AddressBlock>& blocks, const Endpoint& address) {
-  return std::any_of(blocks.begin(), blocks.end(), [&](const AddressBlock& block) { return block.contains(address); });
-}
-
 /// The rightmost address of X-Forwarded-For that is no trusted proxy; empty if all are, or one is no address.
 std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::vector<AddressBlock>& blocks) {
   const auto fields = head.all();
@@ -71,6 +67,10 @@ std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::
 }
 
 }  // namespace
+
+bool trusted(const std::vector<AddressBlock>& blocks, const Endpoint& address) {
+  return std::any_of(blocks.begin(), blocks.end(), [&](const AddressBlock& block) { return block.contains(address); });
+}
 
 http1::RequestRules request_rules(const config::Config& config) {
   http1::RequestRules rules;

@@ -12,6 +12,9 @@ namespace weir::proxy {
 
 http1::RequestRules request_rules(const config::Config& config);
 
+/// Does one of the blocks hold the address?
+bool trusted(const std::vector<AddressBlock>& blocks, const Endpoint& address);
+
 /// Whose request it is. `address` points into `head` or to `peer_text`.
 struct Client {
   std::string_view address;  // the one that is believed

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "lb/net/socket.hpp"
+#include "lb/proxy/downstream.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -35,7 +36,10 @@ int UpstreamConnection::connect(std::chrono::milliseconds user_timeout) {
   stream_ = net::Stream(std::move(socket.fd));
   if (!worker_.poller.add(stream_.fd(), *this)) return errno;
   tls_ = set_.tls;
-  if (socket.connected && !tls_) state_ = State::busy;
+  if (socket.connected && !tls_) {
+    if (client_ && !send_header()) return ENOBUFS;
+    state_ = State::busy;
+  }
   return 0;
 }
 
@@ -131,6 +135,12 @@ void UpstreamConnection::on_events(uint32_t events) {
 
 void UpstreamConnection::finish_connecting() {
   const int error = stream_.take_error();
+  if (client_ && (error || !send_header())) [[unlikely]] {
+    out_.release(worker_.buffers);
+    state_ = State::busy;
+    if (user_) user_->on_connect_failed(error ? error : ENOBUFS);
+    return;
+  }
   if (tls_ && !error) return begin_tls();
   state_ = State::busy;
   if (!user_) return;
@@ -204,6 +214,9 @@ void UpstreamConnection::keep(Duration keep_alive) {
   user_ = nullptr;
   head.release(worker_.buffers);
   if (tls_ != set_.tls) return close();
+  if (client_ || set_.proxy != ProxyVersion::none) [[unlikely]] {
+    if (!client_ || set_.proxy == ProxyVersion::none || !client_->keep_upstream(*this)) return close();
+  }
   if (readable_ && tls_) still_idle();
   // An end that has already been announced: a stale connection.
   if (readable_ || peer_fin_ || write_failed || !out_.empty() || set_.idle >= UpstreamSet::kMaxIdle || worker_.draining)
@@ -241,6 +254,8 @@ void UpstreamConnection::close(bool reset) {
   if (state_ == State::idle) unlink_idle();
   state_ = State::closed;
   user_ = nullptr;
+  if (client_) [[unlikely]]
+    std::exchange(client_, nullptr)->forget_upstream(*this);
   cancel();
   if (reset && stream_.open())
     stream_.close_with_reset();

@@ -13,6 +13,7 @@
 
 namespace weir::proxy {
 
+class DownstreamConnection;
 class Worker;
 class UpstreamConnection;
 
@@ -46,9 +47,12 @@ struct UpstreamSet {
   std::shared_ptr<const net::TlsClient> tls;  // null: plain
   std::string tls_name;                       // to be asked for and verified
   net::TlsMemory tls_memory;
+  /// What connections begin with. Unless none, each belongs to a client, which alone may use it.
+  ProxyVersion proxy = ProxyVersion::none;
 
   /// At a reload: idle connections that are spoken otherwise from now on are closed.
   void use_tls(std::shared_ptr<const net::TlsClient> client, const std::string& name);
+  void use_proxy_protocol(ProxyVersion version);
 };
 
 class UpstreamConnection final : public net::Pollable, public Timer {
@@ -61,6 +65,8 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   /// Begins to connect. 0, or the errno of an immediate failure, after which it may be tried again. `connected()` may
   /// be true at once. `user_timeout`: TCP_USER_TIMEOUT, zero for none.
   int connect(std::chrono::milliseconds user_timeout);
+  /// Before connect(): the connection begins with `header`, before TLS, and `client` alone may have it.
+  void begin_with(std::string_view header, DownstreamConnection& client);
   bool connected() const { return state_ != State::connecting; }
   bool reused() const { return requests_ > 1; }
   Duration idle_for(TimePoint now) const { return now - idle_since_; }
@@ -70,7 +76,7 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   void attach(UpstreamUser& user);
   /// Sends as much as the kernel takes, keeps the rest; order is kept.
   Sent send(const iovec* parts, int count);
-  bool blocked() const { return !out_.empty(); }
+  bool blocked() const { return !out_.empty() && state_ != State::connecting; }
   void shutdown_send_after_flush();
   /// Reads on, if there may be something to read and the user wants it.
   void pump();
@@ -103,6 +109,7 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   void on_timer(TimePoint now) override;  // idle for too long
   void finish_connecting();
   void begin_tls();
+  bool send_header();
   bool shake_hands();
   bool still_idle();
   bool flush();
@@ -114,6 +121,7 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   std::shared_ptr<const net::TlsClient> tls_;  // as the set had it when the connection was made
   net::Buffer out_;
   UpstreamUser* user_ = nullptr;
+  DownstreamConnection* client_ = nullptr;  // which alone may have it; null: anybody
   UpstreamConnection* newer_ = nullptr;
   UpstreamConnection* older_ = nullptr;
   TimePoint idle_since_{};

@@ -103,6 +103,7 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
     for (size_t b = 0; b < pool->backends.size(); ++b) {
       entry.upstreams.push_back(&upstream_set(pool->backends[b]));
       const auto& configured = pool->config->backends[b];
+      entry.upstreams.back()->use_proxy_protocol(pool->config->proxy_protocol);
       const std::string& name = pool->config->tls.server_name;
       entry.upstreams.back()->use_tls(configured.tls ? pool->tls : nullptr,
                                       name.empty() ? configured.url_host() : name);
@@ -145,6 +146,7 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
       info->keep_alive_timeout = configured[i].keep_alive_timeout;
       info->send_stall = configured[i].send_stall;
       info->defer_accept = configured[i].defer_accept;
+      info->proxy_protocol = configured[i].proxy_protocol;
       info->tls = runtime->shared->tls[i];
       info->hsts = hsts_line(configured[i]);
     }

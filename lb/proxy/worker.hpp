@@ -160,6 +160,7 @@ class Worker {
   TimerWheel wheel;
   net::BufferPool buffers;
   TlsWorker tls{buffers};
+  EventBound proxy_failures;
   Rng rng;
   TimePoint now;
   bool draining = false;

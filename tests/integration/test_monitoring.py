@@ -12,7 +12,8 @@ MONITORING = os.path.join(ROOT, "packaging", "monitoring")
 SELECTOR = re.compile(r"\b(weir_[a-z0-9_]+)(?:\{([^}]*)\})?")
 OF_PROMETHEUS = {"instance", "job", "le"}
 ONLY_WHEN_THEY_HAPPENED = {"weir_request_errors_total", "weir_protocol_errors_total", "weir_backend_responses_total",
-                           "weir_name_ok", "weir_tls_certificate_expiry_timestamp_seconds"}
+                           "weir_name_ok", "weir_tls_certificate_expiry_timestamp_seconds", "weir_proxy_protocol_headers_total",
+                           "weir_proxy_protocol_refused_total"}  # the last ones: with such a listener
 
 
 def read(*path):

@@ -243,6 +243,7 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   const auto made = net::test::make_certificate("a.test", "DNS:a.test");
   f.inventory->tls.push_back(
       {"web", net::TlsServer::build(net::test::settings_with({made}), net::test::kNow, problems)});
+  f.inventory->proxy_protocol = true;
   std::map<std::string, std::pair<std::string, std::set<std::string>>> exposed, documented;
   std::istringstream text(Exposition(f.sources()).text());
   for (std::string line, family; std::getline(text, line);) {

@@ -337,12 +337,20 @@ TEST_CASE("log and tracing") {
   check_error(tracing(otlp + "queue: @@1"), "write 64 to");
 }
 
+TEST_CASE("a listener with proxy_protocol needs somebody to trust") {
+  const std::string listeners = "listeners: { lb: { bind: \":80\", proxy_protocol: true } }\n";
+  const std::string rest =
+      "pools: { a: { proxy_protocol: v1, backends: { a: \"http://127.0.0.1:9001\" } } }\nroutes: [ { pool: a } ]\n";
+  check_error("listeners: { @@lb: { bind: \":80\", proxy_protocol: true } }\n" + rest,
+              "listener lb has proxy_protocol, and nobody is trusted to send it; write trusted_proxies");
+  check_error(listeners + replaced(rest, "proxy_protocol: v1", "proxy_protocol: @@v3") + "trusted_proxies: [unix]\n",
+              "did you mean \"v1\"?");
+}
+
 TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"cache: {}", "jobs: {}"})
     check_error("@@" + std::string(key) + "\n" + kMinimal, "is not supported yet");
   check({
-      {"two: { bind: \":8081\" }", "two: { bind: \":8081\", @@proxy_protocol: true }",
-       "proxy_protocol is not supported yet"},
       {"two: { bind: \":8081\" }", "two: { bind: \":8081\", mode: @@tcp }",
        "mode: tcp is not supported yet; write http"},
       {"admin: { ", "admin: { @@tls: {}, ", "admin: tls is not supported yet"},
@@ -350,7 +358,7 @@ TEST_CASE("what later releases bring is refused as such") {
       {"    host: keep\n", "    protocol: @@h2\n", "h2 is not supported yet; write h1"},
       {"    host: keep\n", "    protocol: @@h2c\n", "h2c is not supported yet"},
   });
-  for (const char* key : {"split", "partition", "shards", "proxy_protocol"})
+  for (const char* key : {"split", "partition", "shards"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
                 fmt::format("pool app: {} is not supported yet", key));
   for (const char* key : {"compress", "cache", "canary", "mirror", "async", "scatter"})
