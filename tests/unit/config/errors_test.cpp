@@ -357,7 +357,7 @@ TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"split", "partition", "shards", "tls", "proxy_protocol"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
                 fmt::format("pool app: {} is not supported yet", key));
-  for (const char* key : {"compress", "cache", "canary", "mirror", "async", "scatter"})
+  for (const char* key : {"cache", "canary", "mirror", "async", "scatter"})
     check_error(replaced(kBase, "  - pool: app\n", fmt::format("  - pool: app\n    @@{}: x\n", key)),
                 fmt::format("route 4: {} is not supported yet", key));
 }
