@@ -74,7 +74,7 @@ void give_back(void* memory, void* lent) { static_cast<EncoderMemory*>(memory)->
 constexpr int kGzipWrapper = 16, kGzipWindow = 15, kGzipMemory = 8;  // zlib.h: deflateInit2
 
 constexpr size_t kGzipBytes = 352 << 10;
-constexpr std::array<size_t, Encoder::kLevels> kBrotliBytes{1 << 20, 2 << 20, 2 << 20, 7 << 19, 4 << 20, 11 << 19};
+constexpr std::array<size_t, Encoder::kLevels> kBrotliBytes{2 << 20, 2 << 20, 2 << 20, 7 << 19, 4 << 20, 11 << 19};
 
 }  // namespace
 
