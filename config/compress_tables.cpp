@@ -59,11 +59,6 @@ TypeOf<Compress> compress_section() {
       .short_form("`true` or `false`", R"({"type":"boolean"})",
                   [](Reader& in, const Node& node, Compress& compress) { boolean()->read(in, node, compress.on); })
       .before([](Reader&, const Node&, Compress& compress) { compress.on = true; })
-      .after([](Reader& in, const Node& node, Compress&) {
-        for (const char* name : {"algorithms", "types"})
-          if (const Node* list = node.find(name); list && list->kind == Node::Kind::list && list->items.empty())
-            in.error(list->at, fmt::format("{} is empty, so nothing is compressed; write compress: false", name));
-      })
       .example("true, or { types: [text/*], min_size: 1KiB }");
 }
 
