@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lb/base/access_fields.hpp"
+#include "lb/base/content_coding.hpp"
 #include "lb/base/endpoint.hpp"
 #include "lb/base/log.hpp"
 #include "lb/base/proxy_protocol.hpp"
@@ -274,6 +275,23 @@ struct Auth {
   std::optional<ForwardAuth> forward;
 };
 
+/// Compression of a route's responses.
+struct Compress {
+  bool on = false;
+  std::vector<ContentCoding> algorithms{kContentCodings.begin(), kContentCodings.end()};  // the preferred one first
+  std::vector<std::string> types{"text/*", "application/json", "application/javascript", "application/xml", "*+json",
+                                 "*+xml",  "application/wasm", "application/x-ndjson",   "font/ttf",        "font/otf"};
+  uint64_t min_size = 1 << 10;  // bytes; of responses whose length is known
+  uint32_t level = 0;           // 1 to 6; 0: each algorithm's own
+};
+
+/// What compression may take of the whole process.
+struct Compression {
+  uint32_t cpu_percent = 25;   // of each worker's time
+  uint64_t memory = 64 << 20;  // bytes, for encoders; the workers have equal parts of it
+  bool operator==(const Compression&) const = default;
+};
+
 struct Route {
   std::string name;  // metric label: `name:`, else made from host and path, unique
   Match match;
@@ -286,6 +304,7 @@ struct Route {
   std::vector<AddressBlock> allow, deny;  // of clients; deny goes first, an empty allow is everybody
   std::optional<RateLimit> rate_limit;
   std::optional<Auth> auth;
+  Compress compress;
   Location at;
 };
 
@@ -360,6 +379,7 @@ struct Config {
   std::vector<AddressBlock> trusted_proxies;
   Limits limits;
   Http http;
+  Compression compression;
   Log log;
   std::optional<Tracing> tracing;
   Admin admin;

@@ -278,6 +278,7 @@ Section<Config> make_root() {
           "Peers whose X-Forwarded-*, Forwarded and X-Request-Id are believed."),
       key("limits", &Config::limits, limits_section(), "What the daemon takes from clients."),
       key("http", &Config::http, http_section(), "How strictly HTTP is taken."),
+      key("compress", &Config::compression, compression_section(), "What compression may take."),
       key("log", &Config::log, log_section(), "The access log, and how much is told of events."),
       key("tracing", &Config::tracing, tracing_section(), "Spans of requests for a collector of OpenTelemetry."),
       key("admin", &Config::admin, admin_section(), "The operator's listener."),

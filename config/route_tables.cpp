@@ -170,7 +170,7 @@ void check_route(Reader& in, const Node& node, Route& route) {
   if (ends.empty()) in.error(node.at, "nothing says where requests go; write pool: NAME, or redirect: or respond:");
   if (ends.size() > 1) in.error(ends[1]->at, "a route has only one of pool, redirect and respond; remove the others");
   if (ends.size() == 1 && ends[0]->key != "pool")
-    for (const char* name : {"rewrite", "timeout", "request_headers"})
+    for (const char* name : {"rewrite", "timeout", "request_headers", "compress"})
       if (const Entry* entry = node.find_entry(name))
         in.warning(entry->at, fmt::format("{} has no effect in a route without a pool", name));
   if (!route.rewrite_prefix || route.match.path.empty()) return;
@@ -201,9 +201,10 @@ TypeOf<Route> route_section() {
           header_section("response_headers", "Changes the response's headers.", rules::settable_response_header),
           "Changes what clients get."),
       key("timeout", &Route::timeout, route_timeout_section(), "Time-outs of this route."),
+      key("compress", &Route::compress, compress_section(), "Whether its responses are compressed."),
   };
   keys = std::move(keys) + access_keys();
-  for (const char* name : {"compress", "cache", "canary", "mirror", "async", "scatter", "affinity", "split"})
+  for (const char* name : {"cache", "canary", "mirror", "async", "scatter", "affinity", "split"})
     keys.push_back(later<Route>(name));
   return Section<Route>("route", "The first route in the order of the file that matches a request serves it.",
                         std::move(keys))

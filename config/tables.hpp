@@ -21,6 +21,10 @@ Key<Config> secret_key();
 /// Every pool with affinity has keys to sign with.
 void check_secret(Reader& in, const Node& root, const Config& config);
 
+/// `compress` of a route, and at the top.
+TypeOf<Compress> compress_section();
+TypeOf<Compression> compression_section();
+
 TypeOf<Log> log_section();
 TypeOf<Tracing> tracing_section();
 

@@ -242,6 +242,8 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
   posts.add({{"result", "failed"}}, process.traces.posts_failed.load());
   posts.move_to(families);
 
+  collect_compression(process, families);
+
   FamilyWriter errors("weir_protocol_errors_total", "Requests refused before a route was known, by cause.",
                       MetricType::Counter);
   for (size_t i = 0; i < kCauseCount; ++i)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lb/base/cause.hpp"
+#include "lb/base/content_coding.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
 #include "lb/base/proxy_protocol.hpp"
@@ -131,6 +132,9 @@ struct alignas(64) WorkerCells {
   Counter accept_paused;                  // EMFILE and its kin
   Counter log_dropped;                    // access lines lost to a full ring
   std::atomic<uint64_t> buffer_bytes{0};  // held in connection buffers; one writer
+  Counter compressed[kContentCodings.size()], compress_skipped[kCompressionSkips];  // responses
+  Counter compress_in, compress_out, compress_ns;                                   // bytes of bodies; time encoding
+  std::atomic<uint64_t> encoder_bytes{0};  // of compress.memory, in use; one writer
 };
 
 /// Why the admin listeners refused a request (security-rules F7).

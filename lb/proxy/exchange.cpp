@@ -88,6 +88,7 @@ void Exchange::refuse(Cause why, const char* detail) {
 /// No answer can be had from the pool: an error to the client if nothing was sent yet, else a broken connection.
 void Exchange::fail(Cause why, const char* detail) {
   if (upstream_) release_upstream(false);
+  if (encoder_) end_encoding();
   if (!head_sent_) return answer_error(why, detail);
   cause_ = why;
   downstream_->reset();
@@ -116,6 +117,7 @@ void Exchange::abort_for_drain() {
 void Exchange::finish() {
   release_places();
   if (upstream_) release_upstream(false);
+  if (encoder_) end_encoding();
   phase_ = Phase::finishing;
   record();
   cancel();

@@ -12,6 +12,7 @@
 #include "lb/base/cause.hpp"
 #include "lb/base/timer_wheel.hpp"
 #include "lb/net/buffer.hpp"
+#include "lb/net/encoder.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/trace_context.hpp"
 #include "lb/proxy/auth_question.hpp"
@@ -24,6 +25,7 @@
 
 namespace weir::proxy {
 
+class BodyEncoder;
 class DownstreamConnection;
 
 /// The trace of a request. With `on` unset nothing else is.
@@ -68,6 +70,10 @@ class Exchange final : public Timer, public UpstreamUser {
   void on_upstream_bytes(char* data, size_t size) override;
   void on_upstream_end(bool reset) override;
   void on_upstream_drained() override;
+
+  // From the encoder of its response's body.
+  void flush_encoded();
+  void resume_encoding();
 
   // From the pool's queue, and from the checker of passwords.
   bool on_granted();
@@ -187,6 +193,15 @@ class Exchange final : public Timer, public UpstreamUser {
   void expect_no_longer();
   void resume_downstream_later();
 
+  // compression.cpp
+  void consider_compression(http1::ResponseHead& response, ResponseContext& context);
+  void consider_validator(http1::ResponseHead& response, ResponseContext& context, std::string_view etag, bool add);
+  void add_vary(http1::ResponseHead& response, ResponseContext& context);
+  void skip_compression(CompressionSkip reason);
+  void forward_encoded(std::string_view body, bool complete, std::string_view response_head);
+  bool send_encoded(std::string_view body, net::Encoder::Flush flush, std::string_view response_head);
+  void end_encoding();
+
   // tunnel.cpp
   void enter_tunnel(http1::ResponseHead& response, std::string_view rest);
   void on_upstream_tunnel_data(std::string_view data);
@@ -224,7 +239,8 @@ class Exchange final : public Timer, public UpstreamUser {
   WorkerRuntime* runtime_ = nullptr;
   const Route* route_ = nullptr;
   WorkerPool* pool_ = nullptr;
-  UpstreamSet* set_ = nullptr;  // of the current attempt
+  UpstreamSet* set_ = nullptr;      // of the current attempt
+  BodyEncoder* encoder_ = nullptr;  // of the response's body; null: it goes on as it comes
   std::array<char, kInlineHead> inline_head_;
   net::Buffer long_head_;                   // a head that does not fit inline_head_
   std::unique_ptr<AuthQuestion> question_;  // made when it is needed first

@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "lb/balance/latency.hpp"
+#include "lb/proxy/compressor.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/parts.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -14,55 +16,7 @@ using http1::Framing;
 
 namespace {
 
-constexpr uint32_t kMaxInterim = 8;      // 1xx responses to one request (security-rules A13)
-constexpr size_t kCopyBelow = 16 << 10;  // a body so small is copied behind its head: one send of one piece
-constexpr std::string_view kCrlf = "\r\n", kLastChunk = "0\r\n\r\n", kCrlfLastChunk = "\r\n0\r\n\r\n";
-
-iovec part(std::string_view text) { return {const_cast<char*>(text.data()), text.size()}; }
-
-/// Up to four parts: head, size line, data, end.
-class Parts {
- public:
-  void add(std::string_view text) {
-    if (!text.empty()) parts_[count_++] = part(text);
-  }
-  void add_body(std::string_view data, bool complete, bool chunked) {
-    if (!chunked) return add(data);
-    if (data.empty()) {
-      if (complete) add(kLastChunk);
-      return;
-    }
-    HeadWriter line(line_, sizeof line_);
-    line.hex(data.size());
-    line.add(kCrlf);
-    add(line.view());
-    add(data);
-    add(complete ? kCrlfLastChunk : kCrlf);
-  }
-  const iovec* data() const { return parts_; }
-  int count() const { return count_; }
-  size_t bytes() const {
-    size_t sum = 0;
-    for (int i = 0; i < count_; ++i) sum += parts_[i].iov_len;
-    return sum;
-  }
-  /// Puts everything behind `head`, which stands at the start of `scratch`, if it is little.
-  void join(char* scratch, std::string_view head) {
-    if (count_ < 2 || bytes() - head.size() > kCopyBelow || head.size() > Worker::kSendScratch - kCopyBelow) return;
-    char* at = scratch + head.size();
-    for (int i = 1; i < count_; ++i) {
-      std::memcpy(at, parts_[i].iov_base, parts_[i].iov_len);
-      at += parts_[i].iov_len;
-    }
-    parts_[0] = {scratch, static_cast<size_t>(at - scratch)};
-    count_ = 1;
-  }
-
- private:
-  iovec parts_[4];
-  int count_ = 0;
-  char line_[20];
-};
+constexpr uint32_t kMaxInterim = 8;  // 1xx responses to one request (security-rules A13)
 
 }  // namespace
 
@@ -138,7 +92,7 @@ void Exchange::on_upstream_drained() {
 
 bool Exchange::wants_response() const {
   return (phase_ == Phase::requesting || phase_ == Phase::responding || phase_ == Phase::tunnel) &&
-         !downstream_->blocked();
+         !downstream_->blocked() && !(encoder_ && encoder_->paused);
 }
 
 void Exchange::on_upstream_bytes(char* data, size_t size) {
@@ -253,14 +207,16 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   upstream_->chunks = http1::ChunkDecoder();
   upstream_reusable_ = response.keep_alive;
   upstream_keep_alive_ = response.keep_alive_timeout;
-  const bool unknown_length = response.framing == Framing::chunked || response.framing == Framing::until_close;
+  ResponseContext context;
+  if (route_->config->compress.on) consider_compression(response, context);
+  const bool unknown_length =
+      response.framing == Framing::chunked || response.framing == Framing::until_close || encoder_;
   chunk_response_ = unknown_length && head.minor == 1;
   // A body that is still on its way when the answer comes is not waited for: the connection ends with the answer (RFC
   // 9112 §9.6).
   keep_alive_ = head.keep_alive && body_complete_ && !(unknown_length && head.minor == 0) && !worker_.draining &&
                 worker_.shared.memory.load(std::memory_order_relaxed) < MemoryLevel::shed_keep_alive;
   HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
-  ResponseContext context;
   context.route = route_->config;
   context.date = worker_.http_date();
   context.keep_alive = keep_alive_;
@@ -286,6 +242,7 @@ void Exchange::forward_body(char* data, size_t size, std::string_view response_h
   if (!upstream_->decode(data, size, body, used, complete))
     return response_broken(Cause::upstream_bad_response, response_head);
   if (used < size) upstream_reusable_ = false;  // bytes that nobody asked for
+  if (encoder_) return forward_encoded(body, complete, response_head);
   Parts parts;
   parts.add(response_head);
   parts.add_body(body, complete, chunk_response_ && upstream_->framing != Framing::none);
@@ -332,6 +289,7 @@ void Exchange::on_upstream_end(bool reset) {
     return response_broken(Cause::upstream_truncated);
   }
   upstream_reusable_ = false;
+  if (encoder_) return forward_encoded({}, true, {});
   Parts parts;
   parts.add_body({}, true, chunk_response_);
   if (parts.count()) {

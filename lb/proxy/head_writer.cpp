@@ -182,6 +182,19 @@ void write_cookies(HeadWriter& out, const http1::RequestHead& head, std::string_
   }
 }
 
+void write_compression(HeadWriter& out, const http1::ResponseHead& head, const CompressionFields& what,
+                       const config::HeaderRules* rules) {
+  if (what.vary && !overruled(rules, "Vary")) {
+    out.add("Vary: ");
+    for (const auto& field : head.all())
+      if (http1::equals_ignore_case(head.name(field), "vary") && !head.value(field).empty())
+        out.add_all(head.value(field), ", ");
+    out.add("Accept-Encoding\r\n");
+  }
+  if (!what.strong_etag.empty() && !overruled(rules, "ETag")) out.add_all("ETag: W/", what.strong_etag, "\r\n");
+  if (!what.coding.empty()) out.field("Content-Encoding", what.coding);
+}
+
 void write_framing(HeadWriter& out, const http1::Head& head, Framing framing) {
   if (framing == Framing::chunked) {
     out.add("Transfer-Encoding: chunked\r\n");
@@ -268,6 +281,7 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
     out.add_all("Set-Cookie: ", context.cookie_name, "=", context.cookie_value,
                 context.tls ? "; Path=/; HttpOnly; SameSite=Lax; Secure\r\n" : "; Path=/; HttpOnly; SameSite=Lax\r\n");
   if (!context.hsts.empty() && !overruled(rules, "Strict-Transport-Security")) out.add(context.hsts);
+  if (context.compression) write_compression(out, head, *context.compression, rules);
   if (context.upgrade) {
     out.add("Connection: Upgrade\r\n");
     for (const auto& field : head.all())

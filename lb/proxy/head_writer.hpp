@@ -71,6 +71,13 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
 void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context,
                      const config::ForwardAuth& how);
 
+/// What compression says in the response's head.
+struct CompressionFields {
+  std::string_view coding = {};       // Content-Encoding; empty: the body goes on as it came
+  std::string_view strong_etag = {};  // to be written as a weak one; empty: there is none
+  bool vary = false;                  // Accept-Encoding joins what Vary says; its lines are marked drop
+};
+
 struct ResponseContext {
   const config::Route* route = nullptr;
   std::string_view date;  // added when the backend sent none (RFC 9110 §6.6.1)
@@ -81,6 +88,7 @@ struct ResponseContext {
   std::string_view cookie_name = {}, cookie_value = {};  // to be set; empty: none
   bool tls = false;                                      // the client came by TLS
   std::string_view hsts = {};                            // the line of Strict-Transport-Security; empty: none
+  const CompressionFields* compression = nullptr;        // null: nothing
 };
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context);
 /// A 1xx other than 101, as it came less its hop-by-hop fields.

@@ -54,6 +54,7 @@ void UpstreamConnection::attach(UpstreamUser& user) {
   bytes_sent = 0;
   response_started = false;
   interim = 0;
+  receive_room = Worker::kReceiveScratch;
 }
 
 UpstreamConnection::Sent UpstreamConnection::send(const iovec* parts, int count) {
@@ -154,7 +155,7 @@ void UpstreamConnection::pump() {
   for (int turn = 0; readable_ && user_ && state_ == State::busy && user_->wants_response(); ++turn) {
     if (turn == kReadsPerTurn) return worker_.poller.again(*this);
     char* into = worker_.receive_scratch.get();
-    const size_t room = Worker::kReceiveScratch;
+    const size_t room = receive_room;
     const auto result = stream_.receive(into, room);
     if (result.status == net::IoStatus::would_block) {
       readable_ = false;

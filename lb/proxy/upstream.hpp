@@ -97,6 +97,7 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   uint64_t bytes_sent = 0;        // of this attempt
   bool response_started = false;  // a byte of the response has come
   uint8_t interim = 0;            // 1xx responses seen
+  uint32_t receive_room = 0;      // bytes received at once; attach() sets it to the whole scratch
   http1::Framing framing = http1::Framing::none;
 
   /// For UpstreamSet.

@@ -11,6 +11,7 @@
 #include "lb/base/quiet_thread.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/acceptor.hpp"
+#include "lb/proxy/compressor.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/upstream.hpp"
@@ -255,6 +256,11 @@ void Worker::give_back_exchanges() {
   fewest_free_ = free_exchanges_.size();
 }
 
+Compressor& Worker::compressor() {
+  if (!compressor_) compressor_ = std::make_unique<Compressor>(*this);
+  return *compressor_;
+}
+
 void Worker::add(DownstreamConnection& connection) {
   shared.connections.value.fetch_add(1, std::memory_order_relaxed);
   connection.next_ = downstream_;
@@ -365,6 +371,7 @@ void Worker::tick() {
   }
   if (++ticks_ % kHousekeepingTicks == 0) {
     if (runtime) forget_unused();
+    if (compressor_) compressor_->trim();
     give_back_exchanges();
   }
   poller.sweep();

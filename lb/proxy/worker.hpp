@@ -28,6 +28,7 @@
 namespace weir::proxy {
 
 class Acceptor;
+class Compressor;
 class DownstreamConnection;
 class Exchange;
 class UpstreamConnection;
@@ -147,6 +148,8 @@ class Worker {
   /// Holds one more unit of load against a backend for a while (techniques §3: a backend that fails fast attracts
   /// requests).
   void add_phantom(std::shared_ptr<BackendState> backend, Duration how_long);
+  /// Made when it is needed first.
+  Compressor& compressor();
   TimePoint refresh_clock() { return now = monotonic_now(); }
   /// "Mon, 31 Jan 2026 12:00:00 GMT", made once a second.
   std::string_view http_date();
@@ -201,6 +204,7 @@ class Worker {
   std::vector<UpstreamConnection*> retired_upstream_;
   std::vector<std::unique_ptr<Exchange>> all_exchanges_;
   std::vector<Exchange*> free_exchanges_;
+  std::unique_ptr<Compressor> compressor_;
   size_t fewest_free_ = 0;                  // since the last give_back_exchanges()
   std::atomic<uint32_t> grants_posted_{0};  // and not run yet; they name exchanges by pointer
   std::vector<Phantom> phantoms_;

@@ -347,6 +347,28 @@ TEST_CASE("a listener with proxy_protocol needs somebody to trust") {
               "did you mean \"v1\"?");
 }
 
+TEST_CASE("compression") {
+  const auto route = [](const std::string& compress) {
+    return "listeners: { web: { bind: \":80\" } }\npools: { app: { backends: { a: \"http://127.0.0.1:1\" } } }\n"
+           "routes: [ { pool: app, compress: " +
+           compress + " } ]\n";
+  };
+  check_error(route("@@yes"), "yes is neither true nor false");
+  check_error(route("{ types: @@json }"), "json is no media type; write one like application/json, text/* or *+json");
+  check_error(route("{ types: [text/*, @@\"*/*\"] }"), "*/* is no media type");
+  check_error(route("{ types: [@@\"text/html; charset=utf-8\"] }"), "is no media type");
+  check_error(route("{ types: [@@application/grpc] }"), "gRPC compresses its messages itself");
+  check_error(route("{ types: @@[] }"), "this list is empty; name at least one, or remove the key");
+  check_error(route("{ algorithms: [@@zstd] }"), "\"zstd\" is not known here");
+  check_error(route("{ algorithms: [gzip, @@gzip] }"), "gzip is here twice");
+  check_error(route("{ level: @@7 }"), "write 1 to 6");
+  check_error(route("{ min_size: @@1024 }"), "1024 has no unit");
+  check_error(route("{ @@minsize: 1KiB }"), "min_size");
+  check_error("compress: { cpu: @@0% }\n" + std::string(kMinimal), "write 1% to 100%");
+  check_error("compress: { memory: @@1MiB }\n" + std::string(kMinimal), "write 4MiB to");
+  check_error("compress: @@true\n" + std::string(kMinimal), "write { cpu: 25% }");
+}
+
 TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"cache: {}", "jobs: {}"})
     check_error("@@" + std::string(key) + "\n" + kMinimal, "is not supported yet");
@@ -361,7 +383,7 @@ TEST_CASE("what later releases bring is refused as such") {
   for (const char* key : {"split", "partition", "shards"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
                 fmt::format("pool app: {} is not supported yet", key));
-  for (const char* key : {"compress", "cache", "canary", "mirror", "async", "scatter"})
+  for (const char* key : {"cache", "canary", "mirror", "async", "scatter"})
     check_error(replaced(kBase, "  - pool: app\n", fmt::format("  - pool: app\n    @@{}: x\n", key)),
                 fmt::format("route 4: {} is not supported yet", key));
 }
