@@ -152,6 +152,10 @@ std::vector<std::string> BackendChanges::apply(Config& config) {
         forget("the file has it now");
         continue;
       }
+      if (!is_name(name)) {  // the state file may have been edited by hand
+        forget("its name is refused");
+        continue;
+      }
       if (!parse_backend_url(url, added).empty()) {
         forget("its URL is refused");
         continue;

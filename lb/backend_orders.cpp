@@ -143,7 +143,19 @@ void BackendOrders::adopt(config::Config written) {
   if (other_file) load();
   auto config = std::make_shared<config::Config>(written_);
   for (const auto& line : changes_.apply(*config)) log::warn("backend_change_forgotten", {{"change", line}});
+  // A start leaves the file as it is: an upgrade that fails has changed nothing.
+  if (running_) forget_stored();
   running_ = std::move(config);
+}
+
+/// What is forgotten at a reload must not come back with the next start.
+void BackendOrders::forget_stored() {
+  auto stored = stored_;
+  if (std::erase_if(stored, [&](const auto& entry) { return !changes_.all().contains(entry.first); }) == 0) return;
+  if (const std::string problem = save(stored); !problem.empty())
+    return log::warn("state_file_not_written",
+                     {{"reason", problem}, {"action", "a start brings back what is forgotten"}});
+  stored_ = std::move(stored);
 }
 
 std::string BackendOrders::save(const config::BackendChanges::Map& stored) const {

@@ -26,6 +26,7 @@ class BackendOrders {
 
  private:
   void load();
+  void forget_stored();
   std::string save(const config::BackendChanges::Map& stored) const;
 
   config::Config written_;

@@ -39,8 +39,10 @@ int upgrade(const AdminWords& words) {
     for (const auto& line : body.at("details").as_array()) fmt::print(stderr, "{}\n", text(line));
     fmt::print(stderr, "weir: {}\n", text(body.at("detail")));
     if (reply.status == 409) return 1;
-    fmt::print(stderr, "weir: the upgrade failed: pid {} goes on as before; what pid {} printed is in its log\n",
-               old_pid, body.at("pid").is_null() ? "-" : std::to_string(body.at("pid").to_number<int64_t>()));
+    fmt::print(stderr, "weir: the upgrade failed: pid {} goes on as before{}\n", old_pid,
+               body.at("pid").is_null()
+                   ? std::string()
+                   : fmt::format("; what pid {} printed is in its log", body.at("pid").to_number<int64_t>()));
     return reply.status == 422 ? 2 : 1;
   }
   if (reply.status != 200 || !object) {

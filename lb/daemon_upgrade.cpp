@@ -76,6 +76,7 @@ void Daemon::hand_over(admin::UpgradeOutcome& outcome, const std::vector<std::st
                             {"connections", std::to_string(outcome.connections)},
                             {"drain_timeout", fmt::format("{}ms", config_->drain_timeout.count())}});
   watchdog_.stop();  // the new process gives the signs of life
+  watch_.switch_on(false);
   manager_ = {};
   on_each_worker([unused](proxy::Worker& worker) { worker.hand_over(unused); });
   listeners_.close(unused);
@@ -115,6 +116,7 @@ void Daemon::take_back(const std::string& reason) {
   } catch (const std::exception& error) {
     log::error("listeners_not_taken_back", {{"reason", error.what()}});
   }
+  watch_.switch_on(watch_wanted_ || config_->watch);
   publish_ready();
   manager_ = net::ServiceManager::from_environment();
   manager_.ready_in_place_of_another("the last upgrade failed: " + reason + "; " + summary());

@@ -13,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "lb/base/log.hpp"
@@ -28,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kEndLook{50};
+constexpr milliseconds kReapLook{5};
+constexpr int kReapLooks = 40;
 constexpr int kEndLooks = 40;  // from the end of its channel to that of the process
 
 std::string from_path() {
@@ -162,7 +165,7 @@ void Upgrade::on_timeout(milliseconds timeout) {
 void Upgrade::on_closed() {
   channel_.close();
   if (stage_ == Stage::serves) return watch_end(0);
-  const std::string ended = reap();
+  const std::string ended = reap(true);
   fail(fmt::format("pid {} {} before it was ready{}{}", pid_, ended, outcome_.reason.empty() ? "" : ": ",
                    outcome_.reason));
 }
@@ -183,11 +186,16 @@ void Upgrade::watch_end(int looks) {
   hooks_.take_back(fmt::format("pid {} {}", pid_, net::how_it_ended(status)));
 }
 
-/// A process that has ended by itself can't be ended once more: what it says stands.
-std::string Upgrade::reap() {
+/// `patient`: it has closed its channel and is about to end by itself; else what ended it would be our signal.
+std::string Upgrade::reap(bool patient) {
   int status = 0;
+  pid_t ended = 0;
+  for (int i = 0; patient && ended == 0 && i < kReapLooks; ++i) {
+    if (i > 0) std::this_thread::sleep_for(kReapLook);
+    ended = ::waitpid(pid_, &status, WNOHANG);
+  }
+  if (ended == pid_) return net::how_it_ended(status);
   ::kill(pid_, SIGKILL);
-  pid_t ended;
   do ended = ::waitpid(pid_, &status, 0);
   while (ended < 0 && errno == EINTR);
   return ended == pid_ ? net::how_it_ended(status) : "is gone";
@@ -196,7 +204,7 @@ std::string Upgrade::reap() {
 void Upgrade::fail(std::string reason) {
   if (channel_.is_open()) {
     channel_.close();
-    if (pid_ && stage_ != Stage::serves) reap();
+    if (pid_ && stage_ != Stage::serves) reap(false);
   }
   stage_ = Stage::idle;
   outcome_.kind = admin::UpgradeOutcome::Kind::failed;

@@ -55,7 +55,7 @@ class Upgrade {
   void on_timeout(std::chrono::milliseconds timeout);
   void fail(std::string reason);
   void finish();
-  std::string reap();
+  std::string reap(bool patient);
   void watch_end(int looks);
 
   boost::asio::io_context& control_;

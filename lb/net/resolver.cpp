@@ -37,7 +37,7 @@ std::string stamp_of(const std::string& path) {
 std::string in_words(int status) {
   switch (status) {
     case ARES_ETIMEOUT: return "no answer in time";
-    case ARES_ECONNREFUSED: return "no DNS server could be asked";
+    case ARES_ECONNREFUSED: return "no DNS server gave an answer: none can be reached, or they refuse or fail";
     case ARES_ESERVFAIL: return "the DNS server failed (SERVFAIL)";
     case ARES_EREFUSED: return "the DNS server refused (REFUSED)";
     case ARES_ENOTFOUND: return "there is no such name (NXDOMAIN)";

@@ -102,3 +102,22 @@ class BackendChanges(WeirTest):
             self.assertEqual(self.names(daemon)["a"], (1, "file"))
             with open(self.state) as file:
                 self.assertEqual(file.read(), text)
+
+    def test_what_a_reload_forgets_does_not_come_back_with_a_start(self):
+        daemon = self.weir(self.shape("ab"))
+        self.order(daemon, "add", "app/c", self.origins["c"].url, "--persist")
+        self.order(daemon, "weight", "app/a", "7", "--persist")
+        daemon.reload(self.shape("abc"))
+        with open(self.state) as file:
+            self.assertEqual([b["backend"] for b in json.load(file)["backends"]], ["a"])
+        daemon.reload(self.shape("ab"))
+        self.assertEqual(self.names(self.weir(self.shape("ab"))), {"a": (7, "file"), "b": (1, "file")})
+
+    def test_names_in_the_state_file_are_held_to_the_rules(self):
+        bad = ["../\0z\n\"x{}", "\x1b[31mred", "", "n" * 3000]
+        changes = [{"pool": "app", "backend": name, "change": "add", "url": self.origins["c"].url, "weight": 1} for name in [*bad, "c"]]
+        with open(self.state, "w") as file:
+            json.dump({"version": 1, "backends": changes}, file)
+        daemon = self.weir(self.shape("ab"))
+        self.assertEqual(sorted(self.names(daemon)), ["a", "b", "c"])
+        self.assertEqual(sum(e.name == "backend_change_forgotten" for e in daemon.events), len(bad))
