@@ -219,6 +219,11 @@ void Daemon::run() {
   wait_for_signals();
   predecessor_ ? await_turn() : serve();
   control_.run();
+  // It is ending in order: one more SIGTERM, when nobody handles it any longer, must not make a bad end of that.
+  sigset_t late;
+  ::sigemptyset(&late);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) ::sigaddset(&late, number);
+  ::pthread_sigmask(SIG_BLOCK, &late, nullptr);
   passwords_.stop();
   for (auto& worker : workers_) worker->join();
   log::info("ended");
