@@ -2,27 +2,22 @@
 import hashlib
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 
-from harness import WeirTest, config, fetch, open_socket, request, response, run_command, wait_until
+from harness import config, fetch, open_socket, request, response, run_command, wait_until
 from test_tunnels import UPGRADE, echo_tunnel
-from tls import Authority, TlsClient
+from tls import Authority, CertifiedTest, TlsClient
 
 
-class TlsTest(WeirTest):
+class TlsTest(CertifiedTest):
     timeout = 120
 
     def setUp(self):
         super().setUp()
-        self.folder = tempfile.mkdtemp(prefix="weir-tls-")
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.ca = Authority(self.folder)
         self.a = self.ca.issue("a", ["DNS:a.test", "DNS:localhost", "IP:127.0.0.1"])
 
     def serve(self, backends=None, tls=None, **more):

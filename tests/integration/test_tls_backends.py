@@ -1,22 +1,17 @@
 """TLS to backends: verified, reused, resumed; what a wrong certificate leads to; health checks."""
 import os
-import shutil
 import ssl
-import tempfile
 
-from harness import WeirTest, config, request, response, wait_until
+from harness import config, request, response, wait_until
 from test_tunnels import UPGRADE, echo_tunnel
-from tls import Authority, TlsOrigin
+from tls import Authority, CertifiedTest, TlsOrigin
 
 
-class Backends(WeirTest):
+class Backends(CertifiedTest):
     timeout = 120
 
     def setUp(self):
         super().setUp()
-        self.folder = tempfile.mkdtemp(prefix="weir-tls-")
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.ca = Authority(self.folder)
         self.good = self.ca.issue("good", ["IP:127.0.0.1", "DNS:backend.test"])
 
     def tls_origin(self, *arguments, certificate=None, **named):

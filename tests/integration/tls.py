@@ -1,9 +1,12 @@
 """Certificates made on the spot with openssl, and a client that speaks TLS."""
 import os
+import shutil
 import ssl
 import subprocess
+import tempfile
 
 from client import Client
+from harness import WeirTest
 from origin import Origin
 from wire import Reader
 
@@ -131,3 +134,13 @@ class TlsOrigin(Origin):
     @property
     def url(self):
         return "https://" + self.address
+
+
+class CertifiedTest(WeirTest):
+    """A test with an authority of its own, `self.ca`, in a folder that ends with it."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = tempfile.mkdtemp(prefix="weir-tls-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.ca = Authority(self.folder)
