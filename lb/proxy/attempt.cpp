@@ -71,7 +71,7 @@ void Exchange::connect_upstream(bool fresh) {
   attempt_began_ = worker_.now;
   set_->cells->requests.add();
   const Connection connection =
-      open_connection(worker_, *pool_, *set_, fresh, idempotent_ ? Duration::max() : kFreshEnough, *this, *downstream_);
+      open_connection(worker_, *pool_, *set_, fresh, idempotent_ ? Duration::max() : kFreshEnough, *this, *connection_);
   upstream_ = connection.upstream;
   attempt_reused_ = upstream_->reused();
   if (attempt_reused_) return send_request();
@@ -118,18 +118,18 @@ RequestContext Exchange::request_context() const {
   context.path = path_.forwarded;
   context.matched_path = path_.matched;
   context.route = route_->config;
-  context.peer = downstream_->peer_text();
+  context.peer = connection_->peer_text();
   context.client = client_;
   context.request_id = request_id_;
   context.user = user_;
   context.granted = granted_;
-  context.port = downstream_->listener().port;
+  context.port = connection_->listener().port;
   context.trusted = trusted_peer_;
   context.forwarded = runtime_->config().http.forwarded;
   context.framing = head.framing;
   context.max_forwards = max_forwards_;
   context.tracestate = trace_.on && trace_.with_state;
-  if (const auto* tls = downstream_->tls()) {
+  if (const auto* tls = connection_->tls()) {
     context.tls = true;
     context.identity = tls->identity();
   }

@@ -62,7 +62,7 @@ void AuthQuestion::begin_attempt() {
 void AuthQuestion::connect(bool fresh) {
   set_->cells->requests.add();
   const Connection connection =
-      open_connection(worker_, *pool_, *set_, fresh, Duration::max(), *this, exchange_.downstream());
+      open_connection(worker_, *pool_, *set_, fresh, Duration::max(), *this, exchange_.connection());
   upstream_ = connection.upstream;
   if (local_shortage(connection.error)) return fail("descriptors, memory or ports ran out here");
   if (connection.error) return on_connect_failed(connection.error);
@@ -83,7 +83,7 @@ void AuthQuestion::send() {
   write_auth_head(writer, *head_, context_, *how_);
   if (writer.overflow()) return fail("the request head grew beyond the send buffer");
   const iovec bytes{const_cast<char*>(writer.view().data()), writer.size()};
-  if (upstream_->send(&bytes, 1) == UpstreamConnection::Sent::failed) {
+  if (upstream_->send(&bytes, 1) == Sent::failed) {
     if (upstream_->bytes_sent == 0) return attempt_failed(route::FailureKind::reset);
     upstream_->look_for_end();
   }
@@ -246,7 +246,7 @@ void AuthQuestion::abandon() {
 
 void AuthQuestion::close(bool reusable) {
   if (!upstream_) return;
-  UpstreamConnection& connection = *std::exchange(upstream_, nullptr);
+  Upstream& connection = *std::exchange(upstream_, nullptr);
   // The client has one connection of its own, with proxy_protocol: that is for the pool of its requests.
   give_back(connection, reusable && set_->proxy == ProxyVersion::none, *pool_, keep_alive_);
 }

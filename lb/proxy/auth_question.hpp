@@ -70,7 +70,7 @@ class AuthQuestion final : public UpstreamUser {
   WorkerPool* pool_ = nullptr;
   RequestContext context_;
   UpstreamSet* set_ = nullptr;
-  UpstreamConnection* upstream_ = nullptr;
+  Upstream* upstream_ = nullptr;
   Tried tried_;
   TimePoint deadline_{}, connect_deadline_{}, sent_{};
   std::string fields_, body_;

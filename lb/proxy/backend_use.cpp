@@ -81,7 +81,7 @@ Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& 
   return {made, error};
 }
 
-void give_back(UpstreamConnection& connection, bool reusable, const WorkerPool& pool, uint32_t announced) {
+void give_back(Upstream& connection, bool reusable, const WorkerPool& pool, uint32_t announced) {
   if (!reusable) return connection.close();
   Duration keep = pool.pool->config->timeout.keep_alive;
   if (announced > 0) keep = std::min<Duration>(keep, std::chrono::seconds(announced - 1));

@@ -32,7 +32,7 @@ bool another_is_free(const WorkerPool& pool, const Tried& tried);
 
 /// An idle connection, or a new one of which `error` says why it failed at once (0: it stands, or is being made).
 struct Connection {
-  UpstreamConnection* upstream = nullptr;
+  Upstream* upstream = nullptr;
   int error = 0;
 };
 /// Where descriptors, memory or ports run out, an idle connection to another backend makes room. `fresh`: a new one in
@@ -43,7 +43,7 @@ Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& 
 /// No descriptors, memory or ports left here: such an error says nothing about the backend.
 bool local_shortage(int error);
 /// Keeps or closes it. `announced`: the backend's own Keep-Alive, in seconds; 0: none.
-void give_back(UpstreamConnection& connection, bool reusable, const WorkerPool& pool, uint32_t announced);
+void give_back(Upstream& connection, bool reusable, const WorkerPool& pool, uint32_t announced);
 
 /// For passive ejection: only what the backend is to blame for.
 void report_failure(Worker& worker, const WorkerPool& pool, UpstreamSet& set);

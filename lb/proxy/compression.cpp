@@ -200,7 +200,7 @@ bool Exchange::send_encoded(std::string_view body, net::Encoder::Flush flush, st
     response_head = {};
     if (!parts.count()) continue;
     bytes_sent_ += parts.bytes();
-    if (downstream_->send(parts.data(), parts.count()) == DownstreamConnection::Sent::failed) {
+    if (downstream_->send(parts.data(), parts.count()) == Sent::failed) {
       on_downstream_failed(Cause::client_gone);
       return false;
     }

@@ -58,7 +58,7 @@ void DownstreamConnection::watch() {
 
 // ---- sending ----
 
-DownstreamConnection::Sent DownstreamConnection::send(const iovec* parts, int count) {
+Sent DownstreamConnection::send(const iovec* parts, int count) {
   if (state_ == State::closed) return Sent::failed;
   size_t skip = 0;
   if (out_.empty()) {
@@ -242,13 +242,13 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
     body_ = Body::none;
     exchange->head.field_count = 0;
     exchange->head.size = 0;
-    exchange->begin(*this, first_byte);
+    exchange->begin(*this, *this, first_byte);
     exchange->bytes_received = size;
     exchange->refuse(result.cause, result.detail);
     return size;
   }
   exchange->head.base = bytes + skip;
-  exchange->begin(*this, first_byte);
+  exchange->begin(*this, *this, first_byte);
   size_t used = skip + exchange->head.size;
   state_ = State::body;
   body_abandoned_ = false;

@@ -16,6 +16,7 @@
 #include "lb/net/stream.hpp"
 #include "lb/net/tls_server.hpp"
 #include "lb/net/tls_session.hpp"
+#include "lb/proxy/message_sides.hpp"
 
 namespace weir::proxy {
 
@@ -38,10 +39,8 @@ struct ListenerInfo {
   std::string hsts;                           // see hsts_line()
 };
 
-class DownstreamConnection final : public net::Pollable, public Timer {
+class DownstreamConnection final : public Downstream, public Timer {
  public:
-  enum class Sent : uint8_t { all, pending, failed };
-
   DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream stream,
                        const Endpoint& peer);
   ~DownstreamConnection();
@@ -54,23 +53,19 @@ class DownstreamConnection final : public net::Pollable, public Timer {
   void begin_proxy_header();
 
   // To the exchange.
-  Sent send(const iovec* parts, int count);
-  bool blocked() const { return !out_.empty(); }
-  /// More of the request's body is wanted again.
-  void resume() {
+  Sent send(const iovec* parts, int count) override;
+  bool blocked() const override { return !out_.empty(); }
+  void resume() override {
     restart_body_clock();
     pump();
   }
-  /// The answer is complete and sent. `keep_alive`: another request may follow.
-  void exchange_done(bool keep_alive);
-  void enter_tunnel();
-  void shutdown_send_after_flush();
-  /// RST: what was sent must not look complete.
-  void reset();
-  bool body_complete() const { return body_ == Body::none; }
-  void stop_reading_body() { body_abandoned_ = true; }
-  /// limits.body_min_rate counts from now: only while the proxy is willing to read.
-  void restart_body_clock();
+  void exchange_done(bool keep_alive) override;
+  void enter_tunnel() override;
+  void shutdown_send_after_flush() override;
+  void reset() override;
+  bool body_complete() const override { return body_ == Body::none; }
+  void stop_reading_body() override { body_abandoned_ = true; }
+  void restart_body_clock() override;
 
   const ListenerInfo& listener() const { return *listener_; }
   /// Null: a plain connection.

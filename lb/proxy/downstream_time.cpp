@@ -34,7 +34,7 @@ void DownstreamConnection::on_timer(TimePoint now) {
       exchange->head.field_count = 0;
       exchange->head.size = 0;
       state_ = State::waiting;
-      exchange->begin(*this, head_started_);
+      exchange->begin(*this, *this, head_started_);
       head_started_ = {};
       return exchange->refuse(Cause::header_timeout, "");
     }

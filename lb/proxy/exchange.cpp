@@ -22,8 +22,9 @@ bool worth_remembering(Cause cause) {
 }  // namespace
 
 /// The head moves out of the receive scratch: a retry and the log read it again.
-void Exchange::begin(DownstreamConnection& downstream, TimePoint first_byte) {
+void Exchange::begin(Downstream& downstream, DownstreamConnection& connection, TimePoint first_byte) {
   downstream_ = &downstream;
+  connection_ = &connection;
   runtime_ = worker_.runtime;
   worker_.pin(*runtime_);
   if (head.size > inline_head_.size()) {
@@ -121,7 +122,7 @@ void Exchange::finish() {
   phase_ = Phase::finishing;
   record();
   cancel();
-  DownstreamConnection* downstream = std::exchange(downstream_, nullptr);
+  Downstream* downstream = std::exchange(downstream_, nullptr);
   body_.release(worker_.buffers);
   phase_ = Phase::idle;
   ++serial_;  // a grant under way finds nobody
@@ -172,7 +173,7 @@ void Exchange::write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, 
   entry.user_agent = head.find(FieldId::user_agent);
   entry.referer = head.find(FieldId::referer);
   entry.request_id = request_id_;
-  entry.listener = downstream_->listener().name;
+  entry.listener = connection_->listener().name;
   if (route_) entry.route = route_->state->name;
   if (pool_) entry.pool = pool_->pool->state->name;
   if (set_) entry.backend = set_->backend->name;
@@ -202,7 +203,7 @@ void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) 
   record.method = head.method_view();
   record.host = head.host();
   record.target = head.view(head.target, head.target_length);
-  record.listener = downstream_->listener().name;
+  record.listener = connection_->listener().name;
   record.pool = pool_ ? std::string_view(pool_->pool->state->name) : std::string_view();
   record.route = route_ ? std::string_view(route_->state->name) : std::string_view();
   record.trace_id = trace_.on ? trace_id() : std::string_view();

@@ -49,7 +49,7 @@ class Exchange final : public Timer, public UpstreamUser {
 
   // From the downstream connection.
   /// Makes the parsed head (in `head`, at head.base) its own.
-  void begin(DownstreamConnection& downstream, TimePoint first_byte);
+  void begin(Downstream& downstream, DownstreamConnection& connection, TimePoint first_byte);
   /// The whole policy of a request, top-down. `body`: what came with the head, decoded.
   void handle_request(std::string_view body, bool body_complete);
   void on_request_body(std::string_view data, bool complete);
@@ -83,7 +83,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void on_auth_refused(uint16_t status);
   void on_auth_failed(const char* detail);
   void set_auth_timer(TimePoint at);
-  DownstreamConnection& downstream() const { return *downstream_; }
+  DownstreamConnection& connection() const { return *connection_; }
   uint64_t serial() const { return serial_; }
   bool waiting() const { return phase_ == Phase::queued; }
   bool authenticating() const { return phase_ == Phase::authenticating; }
@@ -234,8 +234,9 @@ class Exchange final : public Timer, public UpstreamUser {
   void export_trace(int64_t wall_ns, uint64_t duration_us, uint16_t status, bool answered);
 
   Worker& worker_;
-  DownstreamConnection* downstream_ = nullptr;
-  UpstreamConnection* upstream_ = nullptr;
+  Downstream* downstream_ = nullptr;
+  DownstreamConnection* connection_ = nullptr;  // that carries it
+  Upstream* upstream_ = nullptr;
   WorkerRuntime* runtime_ = nullptr;
   const Route* route_ = nullptr;
   WorkerPool* pool_ = nullptr;

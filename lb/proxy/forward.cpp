@@ -31,7 +31,7 @@ void Exchange::forward_request_start(std::string_view request_head) {
   parts.add_body(data, body_complete_ && head.framing != Framing::none, head.framing == Framing::chunked);
   parts.join(worker_.send_scratch.get(), request_head);
   const auto sent = upstream_->send(parts.data(), parts.count());
-  if (sent == UpstreamConnection::Sent::failed && upstream_->bytes_sent == 0)
+  if (sent == Sent::failed && upstream_->bytes_sent == 0)
     return attempt_failed(Cause::upstream_reset, route::FailureKind::reset);
   if (!data.empty()) {
     if (!first_body_.empty() && body_kept_) keep_body(first_body_);
@@ -41,7 +41,7 @@ void Exchange::forward_request_start(std::string_view request_head) {
     }
   }
   first_body_ = {};
-  if (sent == UpstreamConnection::Sent::failed) return upstream_->look_for_end();
+  if (sent == Sent::failed) return upstream_->look_for_end();
   expecting_ = head.expect_continue && head.minor == 1 && !body_complete_ && data.empty();
   arm_phase(expecting_ ? route_->timeout.expect : body_complete_ ? route_->timeout.response : route_->timeout.idle);
   if (!body_complete_) downstream_->resume();
@@ -69,7 +69,7 @@ void Exchange::on_request_body(std::string_view data, bool complete) {
   keep_body(data);
   Parts parts;
   parts.add_body(data, complete, head.framing == Framing::chunked);
-  if (parts.count() && upstream_->send(parts.data(), parts.count()) == UpstreamConnection::Sent::failed)
+  if (parts.count() && upstream_->send(parts.data(), parts.count()) == Sent::failed)
     return upstream_->look_for_end();  // wants_body() is false now
   arm_phase(complete && phase_ == Phase::requesting ? route_->timeout.response : route_->timeout.idle);
 }
@@ -138,7 +138,7 @@ bool Exchange::forward_interim() {
     HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
     write_interim_head(writer, worker_.response_head);
     const iovec bytes = part(writer.view());
-    if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed) {
+    if (downstream_->send(&bytes, 1) == Sent::failed) {
       on_downstream_failed(Cause::client_gone);
       return false;
     }
@@ -195,7 +195,7 @@ void Exchange::note_response(uint16_t status) {
 /// What an answer to a client that came by TLS has beyond.
 void Exchange::note_tls(http1::ResponseHead& response, ResponseContext& context) const {
   context.tls = true;
-  context.hsts = downstream_->listener().hsts;
+  context.hsts = connection_->listener().hsts;
   if (!context.hsts.empty()) http1::drop_fields_named(response, "strict-transport-security");
 }
 
@@ -224,7 +224,7 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   context.chunked = chunk_response_;
   std::array<char, route::Affinity::kMostBytes> cookie;
   if (pool_->pool->affinity) give_affinity(context, cookie.data());
-  if (downstream_->tls()) note_tls(response, context);
+  if (connection_->tls()) note_tls(response, context);
   write_response_head(writer, response, context);
   if (writer.overflow()) return fail(Cause::upstream_header_too_large);
   phase_ = Phase::responding;
@@ -247,12 +247,12 @@ void Exchange::forward_body(char* data, size_t size, std::string_view response_h
   parts.add(response_head);
   parts.add_body(body, complete, chunk_response_ && upstream_->framing != Framing::none);
   if (!response_head.empty()) parts.join(worker_.send_scratch.get(), response_head);
-  auto sent = DownstreamConnection::Sent::all;
+  auto sent = Sent::all;
   if (parts.count()) {
     bytes_sent_ += parts.bytes();
     sent = downstream_->send(parts.data(), parts.count());
   }
-  if (sent == DownstreamConnection::Sent::failed) return on_downstream_failed(Cause::client_gone);
+  if (sent == Sent::failed) return on_downstream_failed(Cause::client_gone);
   if (complete) return response_complete();
   arm_phase(route_->timeout.idle);
 }
@@ -294,8 +294,7 @@ void Exchange::on_upstream_end(bool reset) {
   parts.add_body({}, true, chunk_response_);
   if (parts.count()) {
     bytes_sent_ += parts.bytes();
-    if (downstream_->send(parts.data(), parts.count()) == DownstreamConnection::Sent::failed)
-      return on_downstream_failed(Cause::client_gone);
+    if (downstream_->send(parts.data(), parts.count()) == Sent::failed) return on_downstream_failed(Cause::client_gone);
   }
   response_complete();
 }

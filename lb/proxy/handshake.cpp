@@ -78,7 +78,7 @@ void DownstreamConnection::refuse_plain_http() {
   body_ = Body::none;
   exchange->head.field_count = 0;
   exchange->head.size = 0;
-  exchange->begin(*this, worker_.now);
+  exchange->begin(*this, *this, worker_.now);
   exchange->refuse(Cause::plain_http_on_tls, "");
 }
 

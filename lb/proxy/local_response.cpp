@@ -110,7 +110,7 @@ void Exchange::answer_redirect() {
   // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
   const auto query = head.has_query ? std::optional(head.query_view()) : std::nullopt;
   const std::string location =
-      redirect_location(redirect, downstream_->tls() ? "https" : "http", head.host(), path_.forwarded, query);
+      redirect_location(redirect, connection_->tls() ? "https" : "http", head.host(), path_.forwarded, query);
   answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", location));
 }
 
@@ -132,7 +132,7 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   const bool bodyless = status == 204 || status == 304;
   std::string fields = fmt::format("Date: {}\r\n", worker_.http_date());
   fields += extra_fields;
-  if (downstream_->tls()) fields += downstream_->listener().hsts;
+  if (connection_->tls()) fields += connection_->listener().hsts;
   if (!bodyless && !body.empty() && !content_type.empty()) fields += fmt::format("Content-Type: {}\r\n", content_type);
   if (route_ && !route_->config->response_headers.empty())
     fields = with_rules(fields, route_->config->response_headers);
@@ -146,8 +146,7 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   if (!bodyless && head.method != http1::Method::HEAD) answer += body;
   const iovec bytes{answer.data(), answer.size()};
   bytes_sent_ += answer.size();
-  if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed)
-    return on_downstream_failed(Cause::client_gone);
+  if (downstream_->send(&bytes, 1) == Sent::failed) return on_downstream_failed(Cause::client_gone);
   if (!downstream_->blocked()) finish();
 }
 

@@ -38,7 +38,7 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
     return refuse(Cause::body_too_large, "the body is above limits.body_bytes");
   if (!normalize_target()) return;
   identify_client();
-  if (downstream_->tls() && misdirected()) return;
+  if (connection_->tls() && misdirected()) return;
   if (answers_options()) return;
   if (!find_route()) return;
   if (route_->guarded && !pass_guards()) return;
@@ -67,14 +67,14 @@ bool Exchange::normalize_target() {
 void Exchange::identify_client() {
   const auto& blocks = runtime_->config().trusted_proxies;
   // Usually there are none, and then the peer need not be read back from its text (500 instructions).
-  const Client client = blocks.empty() ? Client{downstream_->peer_text(), false}
-                                       : believed_client(head, blocks, downstream_->peer(), downstream_->peer_text());
+  const Client client = blocks.empty() ? Client{connection_->peer_text(), false}
+                                       : believed_client(head, blocks, connection_->peer(), connection_->peer_text());
   client_ = client.address;
   trusted_peer_ = client.trusted_peer;
   request_id_ = {};
   if (!trusted_peer_) drop_forwarded_fields(head);
   // Who checks certificates believes no one else about them.
-  if (trusted_peer_ && downstream_->tls() && downstream_->tls()->server()->asks_clients())
+  if (trusted_peer_ && connection_->tls() && connection_->tls()->server()->asks_clients())
     http1::drop_fields_named(head, "x-client-cert-");
   if (trusted_peer_) {
     if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;
@@ -90,7 +90,7 @@ void Exchange::identify_client() {
 /// Security-rules B11: a client that has seen one certificate asks for what another one stands for. It may come in by a
 /// connection of its own (RFC 9110 §7.4).
 bool Exchange::misdirected() {
-  const net::TlsSession& tls = *downstream_->tls();
+  const net::TlsSession& tls = *connection_->tls();
   if (!tls.server()->misdirected(tls, http1::host_without_port(head.host()))) return false;
   refuse(Cause::misdirected, "");
   return true;
@@ -118,7 +118,7 @@ bool Exchange::answers_options() {
 }
 
 bool Exchange::find_route() {
-  const uint32_t index = runtime_->shared->router->match(route_request(head, path_, downstream_->listener().index));
+  const uint32_t index = runtime_->shared->router->match(route_request(head, path_, connection_->listener().index));
   if (index != route::kNoRoute) {
     route_ = &runtime_->shared->routes[index];
     return true;

@@ -100,10 +100,10 @@ void Exchange::export_trace(int64_t wall_ns, uint64_t duration_us, uint16_t stat
   if (head.target_length) request.path = head.path_view();
   request.host = head.host();
   request.client = client_;
-  request.peer = downstream_->peer_text();
+  request.peer = connection_->peer_text();
   request.user_agent = head.find(FieldId::user_agent);
   request.request_id = request_id_;
-  request.listener = downstream_->listener().name;
+  request.listener = connection_->listener().name;
   if (route_) request.route = route_->state->name;
   if (pool_) request.pool = pool_->pool->state->name;
   std::array<trace::AttemptSpan, trace::RequestSpan::kMostAttempts> tries;

@@ -42,13 +42,12 @@ void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest
   context.upgrade = true;
   std::array<char, route::Affinity::kMostBytes> cookie;
   if (pool_->pool->affinity) give_affinity(context, cookie.data());
-  if (downstream_->tls()) note_tls(response, context);
+  if (connection_->tls()) note_tls(response, context);
   write_response_head(writer, response, context);
   iovec parts[2] = {{const_cast<char*>(writer.view().data()), writer.size()},
                     {const_cast<char*>(rest.data()), rest.size()}};
   bytes_sent_ += writer.size() + rest.size();
-  if (downstream_->send(parts, rest.empty() ? 1 : 2) == DownstreamConnection::Sent::failed)
-    return on_downstream_failed(Cause::client_gone);
+  if (downstream_->send(parts, rest.empty() ? 1 : 2) == Sent::failed) return on_downstream_failed(Cause::client_gone);
   upstream_->head.release(worker_.buffers);
   arm_phase(route_->timeout.tunnel);
   downstream_->enter_tunnel();
@@ -57,15 +56,14 @@ void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest
 
 void Exchange::on_tunnel_data(std::string_view data) {
   const iovec bytes{const_cast<char*>(data.data()), data.size()};
-  if (upstream_->send(&bytes, 1) == UpstreamConnection::Sent::failed) return upstream_->look_for_end();
+  if (upstream_->send(&bytes, 1) == Sent::failed) return upstream_->look_for_end();
   arm_phase(route_->timeout.tunnel);
 }
 
 void Exchange::on_upstream_tunnel_data(std::string_view data) {
   const iovec bytes{const_cast<char*>(data.data()), data.size()};
   bytes_sent_ += data.size();
-  if (downstream_->send(&bytes, 1) == DownstreamConnection::Sent::failed)
-    return on_downstream_failed(Cause::client_gone);
+  if (downstream_->send(&bytes, 1) == Sent::failed) return on_downstream_failed(Cause::client_gone);
   arm_phase(route_->timeout.tunnel);
 }
 

@@ -57,7 +57,7 @@ void UpstreamConnection::attach(UpstreamUser& user) {
   receive_room = Worker::kReceiveScratch;
 }
 
-UpstreamConnection::Sent UpstreamConnection::send(const iovec* parts, int count) {
+Sent UpstreamConnection::send(const iovec* parts, int count) {
   if (write_failed) return Sent::failed;
   size_t skip = 0;
   if (out_.empty()) {
@@ -171,7 +171,7 @@ void UpstreamConnection::pump() {
   }
 }
 
-bool UpstreamConnection::decode(char* data, size_t size, std::string_view& body, size_t& used, bool& complete) {
+bool Upstream::decode(char* data, size_t size, std::string_view& body, size_t& used, bool& complete) {
   switch (framing) {
     case http1::Framing::none: complete = true; return true;
     case http1::Framing::until_close:

@@ -10,6 +10,7 @@
 #include "lb/net/stream.hpp"
 #include "lb/net/tls_client.hpp"
 #include "lb/net/tls_session.hpp"
+#include "lb/proxy/message_sides.hpp"
 
 namespace weir::proxy {
 
@@ -55,10 +56,8 @@ struct UpstreamSet {
   void use_proxy_protocol(ProxyVersion version);
 };
 
-class UpstreamConnection final : public net::Pollable, public Timer {
+class UpstreamConnection final : public Upstream, public net::Pollable, public Timer {
  public:
-  enum class Sent : uint8_t { all, pending, failed };
-
   UpstreamConnection(Worker& worker, UpstreamSet& set);
   ~UpstreamConnection();
 
@@ -67,38 +66,20 @@ class UpstreamConnection final : public net::Pollable, public Timer {
   int connect(std::chrono::milliseconds user_timeout);
   /// Before connect(): the connection begins with `header`, before TLS, and `client` alone may have it.
   void begin_with(std::string_view header, DownstreamConnection& client);
-  bool connected() const { return state_ != State::connecting; }
-  bool reused() const { return requests_ > 1; }
+  bool connected() const override { return state_ != State::connecting; }
+  bool reused() const override { return requests_ > 1; }
   Duration idle_for(TimePoint now) const { return now - idle_since_; }
   UpstreamSet& set() { return set_; }
 
   /// Who has the connection from now on.
   void attach(UpstreamUser& user);
-  /// Sends as much as the kernel takes, keeps the rest; order is kept.
-  Sent send(const iovec* parts, int count);
-  bool blocked() const { return !out_.empty() && state_ != State::connecting; }
-  void shutdown_send_after_flush();
-  /// Reads on, if there may be something to read and the user wants it.
-  void pump();
-  /// The part of `data` that is body, moved together into one piece, by `framing`; `used`: bytes that belong to the
-  /// message. False: broken framing.
-  bool decode(char* data, size_t size, std::string_view& body, size_t& used, bool& complete);
-  /// After a failed write: reads what the backend may have said before it closed, after the current event.
-  void look_for_end();
-  /// Keeps the connection for the next request; `keep_alive`: how long.
-  void keep(Duration keep_alive);
-  /// Ends it. With `reset` the backend sees a broken connection.
-  void close(bool reset = false);
-
-  net::Buffer head;               // a partial response head
-  bool write_failed = false;      // the backend reads no more; its answer may still come
-  http1::ChunkDecoder chunks;     // of the response body
-  uint64_t remaining = 0;         // of a response body with a length
-  uint64_t bytes_sent = 0;        // of this attempt
-  bool response_started = false;  // a byte of the response has come
-  uint8_t interim = 0;            // 1xx responses seen
-  uint32_t receive_room = 0;      // bytes received at once; attach() sets it to the whole scratch
-  http1::Framing framing = http1::Framing::none;
+  Sent send(const iovec* parts, int count) override;
+  bool blocked() const override { return !out_.empty() && state_ != State::connecting; }
+  void shutdown_send_after_flush() override;
+  void pump() override;
+  void look_for_end() override;
+  void keep(Duration keep_alive) override;
+  void close(bool reset = false) override;
 
   /// For UpstreamSet.
   static UpstreamConnection* take_idle(UpstreamSet& set, TimePoint now, Duration max_idle);
