@@ -1,5 +1,9 @@
 #include "lb/net/http2_fields.hpp"
 
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+
 #include "lb/net/http1.hpp"
 
 namespace weir::http2 {
@@ -15,6 +19,13 @@ bool connection_specific(std::string_view name, std::string_view value) {
     default: return false;
   }
 }
+
+FieldSection::FieldSection() = default;
+FieldSection::~FieldSection() = default;
+
+void FieldSection::clear() { fields_.clear(); }
+const nghttp2_nv* FieldSection::data() const { return fields_.data(); }
+size_t FieldSection::size() const { return fields_.size(); }
 
 void FieldSection::add(std::string_view name, std::string_view value) {
   const auto bytes = [](std::string_view text) {

@@ -1,10 +1,10 @@
 // Fields in the form of HTTP/1 as those of a frame of HTTP/2 (RFC 9113 §8.2).
 #pragma once
-#include <nghttp2/nghttp2.h>
-
 #include <span>
 #include <string_view>
 #include <vector>
+
+struct nghttp2_nv;
 
 namespace weir::http2 {
 
@@ -12,15 +12,19 @@ namespace weir::http2 {
 /// and cleared, it allocates nothing once it is warm.
 class FieldSection {
  public:
-  void clear() { fields_.clear(); }
+  FieldSection();
+  ~FieldSection();
+  FieldSection(const FieldSection&) = delete;
+  FieldSection& operator=(const FieldSection&) = delete;
+  void clear();
   /// `name` in lower case.
   void add(std::string_view name, std::string_view value);
   /// Lines "Name: value" up to the empty one or the end; names are moved to lower case where they stand. Left out is
   /// what means nothing here or would be malformed: connection-specific fields (§8.2.2; "te: trailers" stays) and Host,
   /// which is :authority.
   void add_lines(std::span<char> lines);
-  const nghttp2_nv* data() const { return fields_.data(); }
-  size_t size() const { return fields_.size(); }
+  const nghttp2_nv* data() const;
+  size_t size() const;
 
  private:
   std::vector<nghttp2_nv> fields_;
