@@ -1,10 +1,9 @@
 #include "lb/net/http2_fields.hpp"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 
 #include "lb/net/http1.hpp"
+#include "lb/net/http2_rows.hpp"
 
 namespace weir::http2 {
 
@@ -20,18 +19,16 @@ bool connection_specific(std::string_view name, std::string_view value) {
   }
 }
 
-FieldSection::FieldSection() = default;
+FieldSection::FieldSection() : rows_(std::make_unique<Rows>()) {}
 FieldSection::~FieldSection() = default;
 
-void FieldSection::clear() { fields_.clear(); }
-const nghttp2_nv* FieldSection::data() const { return fields_.data(); }
-size_t FieldSection::size() const { return fields_.size(); }
+void FieldSection::clear() { rows_->clear(); }
 
 void FieldSection::add(std::string_view name, std::string_view value) {
   const auto bytes = [](std::string_view text) {
     return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data()));  // nghttp2 only reads
   };
-  fields_.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
+  rows_->push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
 }
 
 void FieldSection::add_lines(std::span<char> lines) {

@@ -1,10 +1,8 @@
 // Fields in the form of HTTP/1 as those of a frame of HTTP/2 (RFC 9113 §8.2).
 #pragma once
+#include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
-
-struct nghttp2_nv;
 
 namespace weir::http2 {
 
@@ -23,11 +21,12 @@ class FieldSection {
   /// what means nothing here or would be malformed: connection-specific fields (§8.2.2; "te: trailers" stays) and Host,
   /// which is :authority.
   void add_lines(std::span<char> lines);
-  const nghttp2_nv* data() const;
-  size_t size() const;
+  /// For lb/net/http2_*.cpp.
+  struct Rows;
+  const Rows& rows() const { return *rows_; }
 
  private:
-  std::vector<nghttp2_nv> fields_;
+  std::unique_ptr<Rows> rows_;
 };
 
 /// Does the field speak of one connection of HTTP/1 alone? `name` in lower case.
