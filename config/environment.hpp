@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/yaml.hpp"
@@ -23,6 +24,10 @@ struct Environment {
   std::function<FileText(const std::string& path, size_t limit, bool any_kind)> read_file;
   /// The paths that a pattern stands for, sorted; empty if there are none.
   std::function<std::vector<std::string>(const std::string& pattern)> glob;
+
+  /// `weir run --dev`: a file with a certificate and its key (PEM) that stands in where a listener has none, or one
+  /// that isn't there.
+  std::optional<std::pair<std::string, std::string>> stand_in = {};  // path, text
 
   static Environment real();
   /// No variables and no files.

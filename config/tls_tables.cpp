@@ -14,26 +14,45 @@ namespace {
 
 constexpr size_t kMostFileBytes = 1 << 20;
 
+/// With --dev: the certificate of the environment, with its key, once.
+bool stand_in(Reader& in, const Node& node, std::vector<TextFile>& files) {
+  const auto& what = in.environment.stand_in;
+  if (!what) return false;
+  for (const auto& file : files)
+    if (file.path == what->first) return true;
+  files.push_back({what->first, what->second, in.location(node.at)});
+  return true;
+}
+
+enum class Missing : uint8_t { error, stand_in };
+
 /// Reads one file; what it means is looked at once all are read.
-void read_text_file(Reader& in, const Node& node, const std::string& path, std::vector<TextFile>& files) {
+void read_text_file(Reader& in, const Node& node, const std::string& path, std::vector<TextFile>& files,
+                    Missing missing) {
   FileText file = in.environment.read_file(path, kMostFileBytes, false);
+  if (!file.text && missing == Missing::stand_in && stand_in(in, node, files))
+    return in.warning(node.at, fmt::format("{} can't be read ({}); the self-signed {} stands in", path, file.error,
+                                           in.environment.stand_in->first));
   if (!file.text)
     return in.error(node.at, fmt::format("{} can't be read ({}); write the path of a file", path, file.error));
   if (file.text->size() > kMostFileBytes) return in.error(node.at, fmt::format("{} is longer than 1 MiB", path));
   files.push_back({path, std::move(*file.text), in.location(node.at)});
 }
 
-void read_text_files(Reader& in, const Node& node, std::vector<TextFile>& files) {
+void read_text_files(Reader& in, const Node& node, std::vector<TextFile>& files, Missing missing) {
   files.clear();
   read_list(in, node, true, [&](const Node& item) {
     const std::string* path = expect_scalar(in, item, "the path of a file");
     if (!path) return;
     if (path->empty()) return in.error(item.at, "the path is empty; write the path of a file");
     const std::string resolved = beside(in.files.at(static_cast<size_t>(item.at.file)), *path);
-    if (resolved.find_first_of("*?[") == std::string::npos) return read_text_file(in, item, resolved, files);
+    if (resolved.find_first_of("*?[") == std::string::npos) return read_text_file(in, item, resolved, files, missing);
     const auto found = in.environment.glob(resolved);
+    if (found.empty() && missing == Missing::stand_in && stand_in(in, item, files))
+      return in.warning(item.at, fmt::format("no file is called {}; the self-signed {} stands in", resolved,
+                                             in.environment.stand_in->first));
     if (found.empty()) return in.error(item.at, fmt::format("no file is called {}", resolved));
-    for (const auto& one : found) read_text_file(in, item, one, files);
+    for (const auto& one : found) read_text_file(in, item, one, files, missing);
   });
 }
 
@@ -50,11 +69,12 @@ void compare_files(Changes& out, const std::vector<TextFile>& before, const std:
     if (before[i].text != after[i].text) out.note(fmt::format("({}) was renewed", after[i].path));
 }
 
-Key<ListenerTls> files_key(const char* name, std::vector<TextFile> ListenerTls::*field, const char* help) {
+Key<ListenerTls> files_key(const char* name, std::vector<TextFile> ListenerTls::*field, const char* help,
+                           Missing missing = Missing::error) {
   TypeDoc doc = list_doc({.text = "path, `*` allowed", .json = R"({"type":"string"})"}, true);
   auto made = custom<ListenerTls>(
       name, std::move(doc),
-      [=](Reader& in, const Node& node, ListenerTls& tls) { read_text_files(in, node, tls.*field); },
+      [=](Reader& in, const Node& node, ListenerTls& tls) { read_text_files(in, node, tls.*field, missing); },
       [=](const ListenerTls& tls) { return (tls.*field).empty() ? std::string() : show_paths(tls.*field); }, help);
   made.compare = [=](Changes& out, const ListenerTls& a, const ListenerTls& b) {
     compare_files(out, a.*field, b.*field);
@@ -74,7 +94,9 @@ Key<S> file_key(const char* name, std::optional<TextFile> S::*field, const char*
         std::vector<TextFile> files;
         const std::string* path = expect_scalar(in, node, "the path of a file");
         if (path && path->empty()) return in.error(node.at, "the path is empty; write the path of a file");
-        if (path) read_text_file(in, node, beside(in.files.at(static_cast<size_t>(node.at.file)), *path), files);
+        if (path)
+          read_text_file(in, node, beside(in.files.at(static_cast<size_t>(node.at.file)), *path), files,
+                         Missing::error);
         if (!files.empty()) section.*field = std::move(files.front());
       },
       [=](const S& section) { return section.*field ? (section.*field)->path : std::string(); }, help);
@@ -100,7 +122,9 @@ std::string server_name_rule(std::string& text) {
   return text.starts_with('*') ? "a wildcard is no name to ask for; write one name" : std::string();
 }
 
-void check_listener_tls(Reader& in, const Node& node, ListenerTls&) {
+void check_listener_tls(Reader& in, const Node& node, ListenerTls& tls) {
+  if (!node.find_entry("certificate") && !stand_in(in, node, tls.certificates))
+    in.error(node.at, "certificate is missing; write certificate: PATH");
   if (const Entry* auth = node.find_entry("client_auth"); auth && !node.find_entry("client_ca"))
     in.error(auth->at, "client_auth needs the authorities that clients' certificates come from; write client_ca: PATH");
 }
@@ -115,9 +139,10 @@ TypeOf<ListenerTls> listener_tls_section() {
              {files_key(
                   "certificate", &ListenerTls::certificates,
                   "Files with a certificate and the chain behind it (PEM) each, perhaps with its key; the first is "
-                  "for clients that ask for no name or an unknown one.")
-                  .required("certificate: PATH"),
-              files_key("key", &ListenerTls::keys, "Files with private keys (PEM); each certificate finds its own."),
+                  "for clients that ask for no name or an unknown one. Needed, but for `weir run --dev`.",
+                  Missing::stand_in),
+              files_key("key", &ListenerTls::keys, "Files with private keys (PEM); each certificate finds its own.",
+                        Missing::stand_in),
               key("min_version", &ListenerTls::versions, choice<V>({{"1.2", V::from_12}, {"1.3", V::only_13}}),
                   "The oldest version of TLS."),
               file_key("client_ca", &ListenerTls::client_ca,

@@ -1,19 +1,14 @@
 #include "lb/backend_orders.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
-#include <cerrno>
-#include <filesystem>
 #include <stdexcept>
-#include <system_error>
 
 #include "config/environment.hpp"
 #include "lb/base/log.hpp"
-#include "lb/base/unique_fd.hpp"
+#include "lb/base/write_file.hpp"
 
 namespace weir {
 
@@ -24,8 +19,6 @@ using config::BackendChange;
 
 constexpr size_t kMaxStateBytes = 4 << 20;
 constexpr const char* kKinds[]{"add", "weight", "remove"};
-
-std::string reason(int error) { return std::generic_category().message(error); }
 
 BackendChange parse_change(const json::value& value) {
   BackendChange change;
@@ -43,26 +36,6 @@ BackendChange parse_change(const json::value& value) {
   change.name = text("backend");
   if (change.kind != BackendChange::Kind::remove) change.weight = value.at("weight").to_number<uint32_t>();
   return change;
-}
-
-/// Whole or not at all, also when the machine stops in the middle. Empty, or why not.
-std::string write_durably(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".new";
-  {
-    const UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
-    if (!file) return fmt::format("{}: {}", temporary, reason(errno));
-    for (size_t done = 0; done < text.size();) {
-      const ssize_t n = ::write(file.get(), text.data() + done, text.size() - done);
-      if (n < 0 && errno != EINTR) return fmt::format("{}: {}", temporary, reason(errno));
-      if (n > 0) done += static_cast<size_t>(n);
-    }
-    if (::fsync(file.get()) != 0) return fmt::format("{}: {}", temporary, reason(errno));
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fmt::format("{}: {}", path, reason(errno));
-  const std::string folder = std::filesystem::path(path).parent_path();
-  const UniqueFd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory) ::fsync(directory.get());
-  return {};
 }
 
 }  // namespace
@@ -163,7 +136,7 @@ std::string BackendOrders::save(const config::BackendChanges::Map& stored) const
   if (path.empty()) return "there is no admin.state_file to persist it in; name one in the configuration";
   if (!unreadable_.empty())
     return fmt::format("{} can't be used ({}); mend or remove it, and reload", path, unreadable_);
-  return write_durably(path, format_state(stored));
+  return write_durably(path, format_state(stored), 0640);
 }
 
 admin::ChangeOutcome BackendOrders::take(const config::BackendChange& change, bool persist) {

@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "config/load.hpp"
+#include "lb/dev_certificate.hpp"
 #include "lb/proxy/tls.hpp"
 #include "lb/route/check.hpp"
 
@@ -38,8 +39,10 @@ int report_problems(const std::string& file, const config::LoadResult& result) {
   return 2;
 }
 
-int check(const std::string& file) {
-  auto result = route::load_checked(file, config::Environment::real(), true);
+int check(const std::string& file, bool dev) {
+  auto world = config::Environment::real();
+  if (dev) use_dev_certificate(world);
+  auto result = route::load_checked(file, world, true);
   proxy::check_tls(result, std::time(nullptr));
   if (const int code = report_problems(file, result)) return code;
   fmt::print("{}: ok: {}", file, summary(*result.config));

@@ -11,8 +11,9 @@ namespace weir::cli {
 /// run` and `weir check` say it alike.
 int report_problems(const std::string& file, const config::LoadResult& result);
 
-/// Loads and reports; one line on stdout sums a good file up. Returns as report_problems.
-int check(const std::string& file);
+/// Loads and reports, with `dev` as `weir run --dev` would; one line on stdout sums a good file up. Returns as
+/// report_problems.
+int check(const std::string& file, bool dev);
 
 /// Prints the JSON schema.
 int schema();

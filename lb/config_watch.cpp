@@ -75,9 +75,9 @@ void ConfigWatch::switch_on(bool on) {
   watch_directories();
 }
 
-config::Environment ConfigWatch::environment() {
+config::Environment ConfigWatch::recording(const config::Environment& world) {
   *reading_ = {};
-  return config::recording(config::Environment::real(), reading_);
+  return config::recording(world, reading_);
 }
 
 void ConfigWatch::loaded(bool good) {

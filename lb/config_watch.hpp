@@ -31,9 +31,9 @@ class ConfigWatch {
   void switch_on(bool on);
   /// What was read before this object was.
   void start_from(const Seen& seen) { seen_ = *seen; }
-  /// For reading the configuration: notes what is read.
-  config::Environment environment();
-  /// What was read through environment() is what runs (or, if not `good`, what failed: then what ran stays watched,
+  /// For reading the configuration: `world`, and what is read is noted.
+  config::Environment recording(const config::Environment& world);
+  /// What was read through recording() is what runs (or, if not `good`, what failed: then what ran stays watched,
   /// too).
   void loaded(bool good);
   void stop() { switch_on(false); }

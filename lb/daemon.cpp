@@ -16,6 +16,7 @@
 #include "lb/cli_check.hpp"
 #include "lb/connection_room.hpp"
 #include "lb/daemon_class.hpp"
+#include "lb/dev_certificate.hpp"
 #include "lb/find_recent.hpp"
 #include "lb/inventory_of.hpp"
 #include "lb/net/socket.hpp"
@@ -48,8 +49,10 @@ std::vector<std::string> lines_of(const config::LoadResult& loaded) {
 
 }  // namespace
 
-Daemon::Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen, Predecessor* predecessor)
+Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::Config config, ConfigWatch::Seen seen,
+               Predecessor* predecessor)
     : file_(options.file),
+      world_(std::move(world)),
       watch_wanted_(options.watch),
       orders_(std::move(config)),
       config_(orders_.running()),
@@ -304,7 +307,7 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   if (upgrade_.under_way())
     return ended_as(Kind::refused, "an upgrade is under way: the new process reads the configuration");
   if (!dry_run) manager_.reloading();
-  auto loaded = route::load_checked(file_, dry_run ? config::Environment::real() : watch_.environment());
+  auto loaded = route::load_checked(file_, dry_run ? world_ : watch_.recording(world_));
   proxy::check_tls(loaded, std::time(nullptr));
   if (!dry_run) watch_.loaded(loaded.config.has_value());
   outcome.warnings = std::move(loaded.warnings);
@@ -468,14 +471,16 @@ void Daemon::end() {
 int run_daemon(const DaemonOptions& options) {
   const auto predecessor = Predecessor::from_environment();
   ConfigWatch::Seen seen = std::make_shared<config::SeenFiles>();
-  auto loaded = route::load_checked(options.file, config::recording(config::Environment::real(), seen));
-  proxy::check_tls(loaded, std::time(nullptr));
-  if (const int code = cli::report_problems(options.file, loaded)) {
-    if (predecessor) predecessor->failed(code, "the configuration is bad, or can't be read", lines_of(loaded));
-    return code;
-  }
   try {
-    Daemon daemon(options, std::move(*loaded.config), std::move(seen), predecessor.get());
+    auto world = config::Environment::real();
+    if (options.dev) use_dev_certificate(world);
+    auto loaded = route::load_checked(options.file, config::recording(world, seen));
+    proxy::check_tls(loaded, std::time(nullptr));
+    if (const int code = cli::report_problems(options.file, loaded)) {
+      if (predecessor) predecessor->failed(code, "the configuration is bad, or can't be read", lines_of(loaded));
+      return code;
+    }
+    Daemon daemon(options, std::move(world), std::move(*loaded.config), std::move(seen), predecessor.get());
     daemon.run();
     return 0;
   } catch (const std::exception& error) {

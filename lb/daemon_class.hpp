@@ -32,7 +32,8 @@ namespace weir {
 class Daemon {
  public:
   /// `predecessor`: null but in an upgrade.
-  Daemon(const DaemonOptions& options, config::Config config, ConfigWatch::Seen seen, Predecessor* predecessor);
+  Daemon(const DaemonOptions& options, config::Environment world, config::Config config, ConfigWatch::Seen seen,
+         Predecessor* predecessor);
   ~Daemon();
   void run();
 
@@ -76,7 +77,8 @@ class Daemon {
   std::string summary() const;
 
   const std::string file_;
-  const bool watch_wanted_;  // by the command line
+  const config::Environment world_;  // that the configuration is read in
+  const bool watch_wanted_;          // by the command line
   BackendOrders orders_;
   std::shared_ptr<const config::Config> config_;
   net::ServiceManager manager_ = net::ServiceManager::from_environment();

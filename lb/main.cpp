@@ -44,7 +44,7 @@ Exit codes: 0 well; 1 it failed (port in use, no such file, no permission, no We
 
 struct Words {
   std::string file = kDefaultFile;
-  bool watch = false;
+  bool watch = false, dev = false;
   std::string delay = "0ms", fail = "0%", topic;
   weir::demo::Options demo;
   std::string page = "weir.1";
@@ -59,6 +59,8 @@ void add_run(CLI::App& app, Words& words) {
   auto* run = app.add_subcommand("run", "Serve, in the foreground, until SIGTERM or SIGINT");
   add_file(run, words);
   run->add_flag("--watch", words.watch, "reload when the configuration's files change, too");
+  run->add_flag("--dev", words.dev,
+                "a self-signed certificate stands in where a listener's `tls` has none, or one that isn't there");
   run->footer(R"(Events go to stderr, the access log where the configuration says.
   SIGHUP   reloads the configuration; connections and WebSockets live on, a bad file changes nothing
   SIGTERM  drains: what is in flight is finished (at most drain_timeout); a second one ends at once
@@ -68,6 +70,7 @@ void add_run(CLI::App& app, Words& words) {
 Examples:
   weir run                       # /etc/weir/weir.yaml
   weir run ./weir.yaml --watch
+  weir run ./weir.yaml --dev     # tls: {} is enough; the certificate: ~/.local/state/weir/dev.pem
   PORT=8080 weir run weir.yaml   # with bind: "127.0.0.1:${PORT}" in the file)");
 }
 
@@ -75,6 +78,7 @@ void add_check(CLI::App& app, Words& words) {
   auto* check =
       app.add_subcommand("check", "Say whether a configuration is good, and everything that is wrong with it");
   add_file(check, words);
+  check->add_flag("--dev", words.dev, "as weir run --dev would take it");
   check->footer(
       R"(Nothing is started, no connection is made. All errors are listed at once as FILE:LINE:COLUMN: what is wrong; what to
 write instead. Routes that no request can ever reach are errors. `weir run` and a reload apply the same rules.
@@ -258,8 +262,8 @@ int dispatch(int argc, char** argv) {
   }
   const auto name = app.get_subcommands().front()->get_name();
   if (name == "help") return show_help(app, name);  // "weir help -- X"
-  if (name == "run") return weir::run_daemon({words.file, {argv, argv + argc}, words.watch});
-  if (name == "check") return weir::cli::check(words.file);
+  if (name == "run") return weir::run_daemon({words.file, {argv, argv + argc}, words.watch, words.dev});
+  if (name == "check") return weir::cli::check(words.file, words.dev);
   if (name == "schema") return weir::cli::schema();
   if (name == "demo-backend") return run_demo_backend(words);
   if (const auto code = weir::cli::run_admin_command(name, words.admin)) return *code;
