@@ -124,6 +124,7 @@ void Exchange::finish() {
   cancel();
   Downstream* downstream = std::exchange(downstream_, nullptr);
   body_.release(worker_.buffers);
+  request_trailers_.release(worker_.buffers);
   phase_ = Phase::idle;
   ++serial_;  // a grant under way finds nobody
   downstream->exchange_done(keep_alive_);

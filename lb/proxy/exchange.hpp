@@ -53,6 +53,9 @@ class Exchange final : public Timer, public UpstreamUser {
   /// The whole policy of a request, top-down. `body`: what came with the head, decoded.
   void handle_request(std::string_view body, bool body_complete);
   void on_request_body(std::string_view data, bool complete);
+  /// Fields that follow the request's body: whole lines "Name: value\r\n", kMostTrailers and kMostTrailerBytes at most,
+  /// which may be changed where they stand. After begin(), and before the call that says that the body is complete.
+  void on_request_trailers(std::span<char> lines);
   /// May the next piece of the body be read?
   bool wants_body() const;
   void on_downstream_drained();
@@ -68,6 +71,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void on_connect_failed(int error) override;
   bool wants_response() const override;
   void on_upstream_bytes(char* data, size_t size) override;
+  void on_upstream_trailers(std::span<char> lines) override;
   void on_upstream_end(bool reset) override;
   void on_upstream_drained() override;
 
@@ -193,6 +197,9 @@ class Exchange final : public Timer, public UpstreamUser {
   void expect_no_longer();
   void resume_downstream_later();
 
+  // trailers.cpp
+  Sent send_response_end();
+
   // compression.cpp
   void consider_compression(http1::ResponseHead& response, ResponseContext& context);
   void consider_validator(http1::ResponseHead& response, ResponseContext& context, std::string_view etag, bool add);
@@ -246,6 +253,8 @@ class Exchange final : public Timer, public UpstreamUser {
   net::Buffer long_head_;                   // a head that does not fit inline_head_
   std::unique_ptr<AuthQuestion> question_;  // made when it is needed first
   net::Buffer body_;                        // what is not yet sent, or kept for another try
+  net::Buffer request_trailers_;            // lines that follow body_
+  std::span<char> response_trailers_;       // within one event
   std::string path_storage_;
   http1::NormalizedPath path_;
   std::string_view client_;        // the address that is believed

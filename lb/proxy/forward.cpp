@@ -290,12 +290,7 @@ void Exchange::on_upstream_end(bool reset) {
   }
   upstream_reusable_ = false;
   if (encoder_) return forward_encoded({}, true, {});
-  Parts parts;
-  parts.add_body({}, true, chunk_response_);
-  if (parts.count()) {
-    bytes_sent_ += parts.bytes();
-    if (downstream_->send(parts.data(), parts.count()) == Sent::failed) return on_downstream_failed(Cause::client_gone);
-  }
+  if (send_response_end() == Sent::failed) return on_downstream_failed(Cause::client_gone);
   response_complete();
 }
 

@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "lb/net/buffer.hpp"
@@ -22,6 +23,10 @@ class Downstream : public net::Pollable {
   /// Takes all of it: what can't go on now is kept, and blocked() until the exchange's on_downstream_drained.
   virtual Sent send(const iovec* parts, int count) = 0;
   virtual bool blocked() const = 0;
+  /// Fields that follow the answer's body: whole lines "Name: value\r\n", which may be changed where they stand. Called
+  /// once at most, after the last of the body and before exchange_done(). HTTP/1.1 has them in its last chunk, which
+  /// the exchange writes: here they are dropped.
+  virtual void send_trailers(std::span<char> lines) { static_cast<void>(lines); }
   /// More of the request's body is wanted again.
   virtual void resume() = 0;
   /// The answer is complete and sent. `keep_alive`: another request may follow.

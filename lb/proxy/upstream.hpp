@@ -1,6 +1,7 @@
 // Connections to one backend, as one worker holds them: idle ones are kept last in, first out, and watched.
 #pragma once
 #include <memory>
+#include <span>
 
 #include "lb/base/state.hpp"
 #include "lb/base/timer_wheel.hpp"
@@ -26,6 +27,9 @@ class UpstreamUser {
   virtual void on_connect_failed(int error) = 0;
   virtual bool wants_response() const = 0;
   virtual void on_upstream_bytes(char* data, size_t size) = 0;
+  /// Fields that follow the answer's body, right before its on_upstream_end(false): whole lines "name: value\r\n",
+  /// valid until that returns, and the user's to change.
+  virtual void on_upstream_trailers(std::span<char> lines) { static_cast<void>(lines); }
   virtual void on_upstream_end(bool reset) = 0;
   virtual void on_upstream_drained() = 0;
 
