@@ -88,7 +88,8 @@ Table pool_table(const json::value& pools) {
       const std::string status = text(backend, "status");
       const uint64_t failures = number(backend, "failures");
       table.add({{first ? text(pool, "name") : "", Colour::bold},
-                 {text(backend, "name") + (backend.at("backup").as_bool() ? " (backup)" : "")},
+                 {text(backend, "name") + (backend.at("backup").as_bool() ? " (backup)" : "") +
+                  (text(backend, "source") == "api" ? " (not in the file)" : "")},
                  {text(backend, "address")},
                  {status, colour_of(status)},
                  {backend.at("since").is_null() ? "" : in_time(age_of(text(backend, "since")))},
@@ -101,6 +102,7 @@ Table pool_table(const json::value& pools) {
                  {text(backend, "reason")}});
       first = false;
     }
+    if (first) table.add({{text(pool, "name"), Colour::bold}, {"no backends", Colour::yellow}});
     if (const uint64_t waiting = number(pool, "waiting"))
       table.add({{""}, {fmt::format("{} waiting in the queue", waiting), Colour::yellow}});
   }

@@ -273,16 +273,16 @@ void Daemon::on_each_worker(const std::function<void(proxy::Worker&)>& work) {
 
 // ---- reload ----
 
-const char* Daemon::refusal(const config::Config& next) const {
-  const size_t workers = next.workers ? next.workers : proxy::default_workers();
-  if (workers != process_.workers) return "workers: can't change at a reload; run weir upgrade for it, or set it back";
+std::string Daemon::refusal(const config::Config& next) const {
+  std::string what;
+  if ((next.workers ? next.workers : proxy::default_workers()) != process_.workers) what = "workers";
   const auto same = [](const std::optional<Endpoint>& a, const std::optional<Endpoint>& b) {
     return a.has_value() == b.has_value() && (!a || *a == *b);
   };
   if (!same(next.admin.bind, config_->admin.bind) || !same(next.admin.metrics, config_->admin.metrics) ||
       next.admin.socket != config_->admin.socket)
-    return "admin: addresses can't change at a reload; run weir upgrade for it, or set them back";
-  return nullptr;
+    what += what.empty() ? "the addresses of admin" : " and the addresses of admin";
+  return what.empty() ? what : what + " can't change at a reload; run weir upgrade for it, or set the file back";
 }
 
 admin::ReloadOutcome Daemon::reload(bool dry_run) {
@@ -321,7 +321,7 @@ admin::ReloadOutcome Daemon::reload(bool dry_run) {
   auto with_orders = orders_.preview(*loaded.config, forgotten);
   outcome.changes = config::diff(*config_, with_orders);
   outcome.changes.insert(outcome.changes.end(), forgotten.begin(), forgotten.end());
-  if (const char* reason = refusal(with_orders)) return ended_as(Kind::refused, reason);
+  if (auto reason = refusal(with_orders); !reason.empty()) return ended_as(Kind::refused, std::move(reason));
   if (dry_run) return ended_as(Kind::would_apply, {});
   try {
     auto next = std::make_shared<const config::Config>(std::move(with_orders));

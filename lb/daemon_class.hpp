@@ -49,7 +49,7 @@ class Daemon {
   void tell_manager(const admin::ReloadOutcome& outcome);
   static void log_reload(const admin::ReloadOutcome& outcome);
   admin::Control control();
-  const char* refusal(const config::Config& next) const;
+  std::string refusal(const config::Config& next) const;
   void await_names();
   void serve();
   void watch_memory();

@@ -249,6 +249,10 @@ int dispatch(int argc, char** argv) {
   const std::string_view topic = argc == 3 ? argv[2] : "";
   if (argv[1] == std::string_view("help") && argc <= 3 && !topic.starts_with('-'))
     return show_help(app, argv[argc - 1]);
+  // Also in the middle of words that are not complete yet: weir backend add --help.
+  const bool asks =
+      std::any_of(argv + 2, argv + argc, [](std::string_view word) { return word == "-h" || word == "--help"; });
+  if (asks && argc > 3 && argv[1][0] != '-' && argv[1] != std::string_view("help")) return show_help(app, argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // help or version was asked for

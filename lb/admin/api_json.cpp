@@ -34,6 +34,15 @@ json::value time_or_null(int64_t wall_ns) {
   return json::value(text);
 }
 
+/// Each attempt that failed and each answer with 5xx, once.
+uint64_t errors_of(const std::vector<BackendCells>& cells) {
+  uint64_t total = 0;
+  for (const auto& worker : cells)
+    total += worker.failures.get() + worker.responses[5].get() -
+             std::min(worker.failed_5xx.get(), worker.responses[5].get());
+  return total;
+}
+
 json::object responses_object(const std::vector<BackendCells>& cells) {
   static constexpr const char* kClasses[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
   json::object object;
@@ -98,6 +107,7 @@ json::object backend_object(const config::Pool& pool, size_t index, const Backen
   object["requests"] = sum(state.cells, &BackendCells::requests);
   object["failures"] = sum(state.cells, &BackendCells::failures);
   object["responses"] = responses_object(state.cells);
+  object["errors"] = errors_of(state.cells);
   object["latency_ms"] = {{"p50", milliseconds_or_null(latency, 0.5)}, {"p99", milliseconds_or_null(latency, 0.99)}};
   object["latency_buckets"] = json::array(latency.buckets.begin(), latency.buckets.end());
   object["ejections"] = state.ejections.load();

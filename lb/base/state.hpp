@@ -44,7 +44,8 @@ enum class BackendOrder : uint8_t { serve, drain, disable };
 struct alignas(64) BackendCells {
   Counter requests;      // attempts sent to it
   Counter responses[6];  // by class: [1]…[5]
-  Counter failures;      // attempts that failed for the backend's sake
+  Counter failures;      // attempts that failed for the backend's sake,
+  Counter failed_5xx;    // … of which these were answers, and stand among the responses, too
   Counter connects, connect_failures, reused;
   Counter bytes_sent, bytes_received;
   Histogram latency;  // first byte of the attempt sent → response head

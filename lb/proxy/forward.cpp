@@ -163,6 +163,7 @@ bool Exchange::retry_status(uint16_t status) {
   note_attempt(Cause::none, status);
   release_upstream(false);
   set_->cells->responses[status / 100].add();
+  if (status >= 500) set_->cells->failed_5xx.add();
   report_failure();
   last_cause_ = Cause::none;
   next_attempt(verdict);
@@ -178,10 +179,12 @@ void Exchange::note_response(uint16_t status) {
   pool_->cells->latency.observe(us);
   pool_->note_latency(us);
   if (pool_->pool->observes_latency) balance::observe(set_->backend->latency, worker_.now, us);
-  if (status >= 502 && status <= 504)
+  if (status >= 502 && status <= 504) {
+    set_->cells->failed_5xx.add();
     report_failure();
-  else
+  } else {
     report_success(*set_);
+  }
   const auto& retry = pool_->pool->config->retry;
   if (std::find(retry.statuses.begin(), retry.statuses.end(), status) == retry.statuses.end())
     route::repay_retries(*pool_->pool->state, retry);

@@ -171,7 +171,7 @@ class Reload(WeirTest):
         self.changed(workers=3)
         code, _, err = self.daemon.command("reload")
         self.assertEqual(code, 1)
-        self.assertIn("workers: can't change at a reload", err)
+        self.assertIn("workers can't change at a reload", err)
         self.changed(admin={**self.settings["admin"], "socket": "off"})
         self.assertEqual(self.daemon.command("reload", "--dry-run")[0], 1)
 

@@ -46,7 +46,6 @@ class Latencies {
 
 const per_second = (now, before, seconds) => seconds > 0 ? Math.max(0, now - before) / seconds : 0;
 const serves = b => b.weight > 0 && (b.status === 'up' || b.status === 'unknown');
-const errors_of = b => b.failures + b.responses['5xx'];
 
 class Backend {
   constructor() { this.rates = new Series(); this.slow = new Series(); this.latency = new Latencies(); this.now = null; }
@@ -54,7 +53,7 @@ class Backend {
     const before = this.now || now;
     this.answered_5xx = Math.max(0, now.responses['5xx'] - before.responses['5xx']);
     this.rate = per_second(now.requests, before.requests, seconds);
-    this.errors = per_second(errors_of(now), errors_of(before), seconds);
+    this.errors = per_second(now.errors, before.errors, seconds);
     this.grown = this.latency.push(now.latency_buckets);
     this.now = now;
     this.serves = serves(now);

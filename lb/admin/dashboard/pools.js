@@ -50,7 +50,7 @@ class Row {
     if (!this.built) this.build();
     const now = backend.now, since = this.model.age(now.since);
     set(this.element, 'data-status', now.status);
-    set_text(this.where, now.address + (now.zone ? ' · ' + now.zone : '') + (now.backup ? ' · backup' : ''));
+    set_text(this.where, now.address + (now.zone ? ' · ' + now.zone : '') + (now.backup ? ' · backup' : '') + (now.source === 'api' ? ' · not in the file' : ''));
     set_text(this.state, now.status);
     set_text(this.since, age(since));
     set_text(this.reason, now.reason);
@@ -59,8 +59,8 @@ class Row {
     set_text(this.inflight, number(now.inflight));
     set_text(this.rate, number(backend.rate) + ' /s');
     set_text(this.errors, number(backend.errors) + ' /s');
-    set(this.errors, 'class', backend.errors > 0 ? 'bad' : now.failures ? '' : 'faint');
-    set(this.errors, 'title', `${now.failures} attempts failed and ${now.responses['5xx']} answers were 5xx since the start`);
+    set(this.errors, 'class', backend.errors > 0 ? 'bad' : now.errors ? '' : 'faint');
+    set(this.errors, 'title', `${now.errors} since the start: attempts that failed, and answers with 5xx`);
     set_text(this.p50, milliseconds(backend.latency.p50));
     set_text(this.p99, milliseconds(backend.latency.p99));
     set_text(this.ejections, number(now.ejections));

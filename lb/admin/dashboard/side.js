@@ -5,7 +5,7 @@ import { age, milliseconds, number } from './text.js';
 export class Causes {
   constructor(parent) {
     Object.assign(this, { parent, rows: new Map(), help: new Map() });
-    this.empty = make('p.empty', {}, 'No errors since the start.');
+    this.empty = make('p.empty', {}, '…');  // nothing is known yet
     this.list = make('ul.causes', {});
     parent.append(this.empty, this.list);
   }
@@ -14,6 +14,7 @@ export class Causes {
   learn(causes) { for (const cause of causes) this.help.set(cause.name, cause.help); }
 
   draw(model) {
+    set_text(this.empty, 'No errors since the start.');
     show(this.empty, model.causes.size === 0);
     const ordered = [...model.causes].map(([name, cause]) => ({ name, cause, minute: cause.recent.sum(60) }))
       .sort((a, b) => b.minute - a.minute || b.cause.total - a.cause.total);

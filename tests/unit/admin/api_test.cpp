@@ -190,6 +190,8 @@ TEST_CASE("pools as JSON", "[admin]") {
   a.cells[0].requests.add(7);
   a.cells[1].requests.add(1);
   a.cells[1].failures.add(2);
+  a.cells[0].responses[5].add(3);
+  a.cells[1].failed_5xx.add(1);  // one of the two was an answer
   a.ejections = 1;
   for (int i = 0; i < 100; ++i) a.cells[0].latency.observe(2'000);
   f.inventory->pools[0].state->inflight.value = 9;
@@ -210,7 +212,7 @@ TEST_CASE("pools as JSON", "[admin]") {
             R"({"name":"a","address":"127.0.0.1:9001","status":"down","health":"down","reason":"connect \"refused\"",
       "since":"2026-01-31T12:00:00.123Z","sessions_until":null,"source":"file","weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
       "requests":8,"failures":2,
-      "responses":{"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":0},"latency_ms":{"p50":1.75,"p99":2.485},
+      "responses":{"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":3},"errors":4,"latency_ms":{"p50":1.75,"p99":2.485},
       "latency_buckets":[0,0,0,100,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"ejections":1,"checks_ok":0,"checks_failed":0})"));
   const auto& b = pool.at("backends").at(1);
   CHECK(b.at("status") == "unknown");
