@@ -190,7 +190,7 @@ TEST_CASE("pools as JSON", "[admin]") {
   a.cells[0].requests.add(7);
   a.cells[1].requests.add(1);
   a.cells[1].failures.add(2);
-  a.cells[0].responses[5].add(3);
+  a.cells[1].responses[5].add(3);
   a.cells[1].failed_5xx.add(1);  // one of the two was an answer
   a.ejections = 1;
   for (int i = 0; i < 100; ++i) a.cells[0].latency.observe(2'000);
