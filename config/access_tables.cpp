@@ -6,6 +6,7 @@
 #include "config/rules.hpp"
 #include "config/section.hpp"
 #include "config/tables.hpp"
+#include "config/tcp_tables.hpp"
 #include "config/types.hpp"
 #include "config/user_file.hpp"
 
@@ -58,7 +59,10 @@ class RateType final : public Type<Rate> {
 };
 
 void read_limit_key(Reader& in, const Node& node, RateLimit& limit) {
-  if (auto key = read_key_use(in, node)) limit.key = std::move(*key);
+  auto key = read_key_use(in, node);
+  if (!key) return;
+  if (needs_session(*key)) return in.error(node.at, "sni is a key of mode: tcp; write host, which requests have");
+  limit.key = std::move(*key);
 }
 
 TypeOf<RateLimit> rate_limit_section() {

@@ -64,7 +64,15 @@ class Block final : public Type<AddressBlock> {
   }
 };
 
-constexpr std::string_view kUrlExample = "http://10.0.0.1:8080, https://[fd00::1]:8443 or unix:/run/app.sock";
+constexpr std::string_view kHttpExample = "http://10.0.0.1:8080, https://[fd00::1]:8443 or unix:/run/app.sock";
+constexpr std::string_view kTcpExample = "tcp://10.0.0.1:3306, tls://[fd00::1]:6380 or unix:/run/db.sock";
+
+std::string_view example_of(Mode mode) { return mode == Mode::tcp ? kTcpExample : kHttpExample; }
+
+std::string_view scheme_of(const Backend& backend) {
+  if (backend.tcp) return backend.tls ? "tls://" : "tcp://";
+  return backend.tls ? "https://" : "http://";
+}
 
 /// Why `authority` (behind http://) is no address of ours; empty if `backend` was filled.
 std::string read_authority(std::string_view authority, Backend& backend) {
@@ -75,18 +83,20 @@ std::string read_authority(std::string_view authority, Backend& backend) {
   const bool v6 = authority.starts_with('[');
   const size_t colon = v6 ? authority.find(':', std::min(authority.find(']'), authority.size())) : authority.find(':');
   const std::string_view host = authority.substr(0, colon);
+  if (backend.tcp && colon == std::string_view::npos) return fmt::format("the port is missing; write {}", kTcpExample);
+  const std::string_view example = example_of(backend.tcp ? Mode::tcp : Mode::http);
   const std::string_view port = colon != std::string_view::npos ? authority.substr(colon + 1)
                                 : backend.tls                   ? "443"
                                                                 : "80";
   if (!v6 && port.find(':') != std::string_view::npos && AddressBlock::parse_address(authority))
-    return fmt::format("an IPv6 address needs brackets; write http://[{}]:8080", authority);
-  if (host.empty()) return fmt::format("there is no address in the URL; write {}", kUrlExample);
+    return fmt::format("an IPv6 address needs brackets; write {}[{}]:8080", scheme_of(backend), authority);
+  if (host.empty()) return fmt::format("there is no address in the URL; write {}", example);
   const auto number = rules::port(port);
   if (!number) return fmt::format("\"{}\" is no port; write a number from 1 to 65535", port.substr(0, 32));
   const auto endpoint = Endpoint::parse(fmt::format("{}:{}", host, port));
   if (!endpoint) {
     const bool numeric = v6 || host.find_first_not_of("0123456789.") == std::string_view::npos;
-    if (numeric) return fmt::format("{} is no IP address; write {}", host.substr(0, 64), kUrlExample);
+    if (numeric) return fmt::format("{} is no IP address; write {}", host.substr(0, 64), example);
     std::string name(host);
     if (std::string problem = rules::dns_name(name); !problem.empty()) return problem;
     backend.host = std::move(name);
@@ -101,8 +111,35 @@ std::string read_authority(std::string_view authority, Backend& backend) {
   return {};
 }
 
-std::string read_url(const std::string& text, Backend& backend) {
-  if (text.size() > 1024) return fmt::format("this is too long for an address; write {}", kUrlExample);
+/// Takes the scheme off. What is wrong with it; empty: nothing.
+std::string take_scheme(std::string_view& text, Mode mode, Backend& backend) {
+  const std::string_view plain = mode == Mode::tcp ? "tcp://" : "http://",
+                         tls = mode == Mode::tcp ? "tls://" : "https://";
+  backend.tcp = mode == Mode::tcp;
+  backend.tls = text.starts_with(tls);
+  if (backend.tls || text.starts_with(plain)) {
+    text.remove_prefix(backend.tls ? tls.size() : plain.size());
+    return {};
+  }
+  if (const size_t end = text.find("://"); end != std::string_view::npos) {
+    const std::string_view scheme = text.substr(0, end);
+    if (mode == Mode::tcp && (scheme == "http" || scheme == "https"))
+      return fmt::format("a pool of mode: tcp carries bytes, not HTTP; write {}{}", scheme == "http" ? plain : tls,
+                         text.substr(end + 3));
+    if (mode == Mode::http && (scheme == "tcp" || scheme == "tls"))
+      return fmt::format("{}:// is for a pool of mode: tcp; write mode: tcp in the pool, or {}{}", scheme,
+                         scheme == "tcp" ? plain : tls, text.substr(end + 3));
+    return fmt::format("this scheme is not known; write {}", example_of(mode));
+  }
+  const std::string_view port = text.substr(text.starts_with(':') ? 1 : 0);
+  const bool port_alone =
+      !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string_view::npos;
+  if (port_alone) return fmt::format("{} is no address; write {}127.0.0.1:{}", text, plain, port);
+  return mode == Mode::tcp ? std::string() : fmt::format("the scheme is missing; write {}{}", plain, text);
+}
+
+std::string read_url(const std::string& text, Mode mode, Backend& backend) {
+  if (text.size() > 1024) return fmt::format("this is too long for an address; write {}", example_of(mode));
   if (text.starts_with("unix:")) {
     const auto endpoint = Endpoint::parse(text);
     if (!endpoint) return "this is no path of a unix socket (at most 107 bytes); write unix:/run/app.sock";
@@ -110,17 +147,11 @@ std::string read_url(const std::string& text, Backend& backend) {
     backend.authority = "localhost";
     return {};
   }
-  backend.tls = text.starts_with("https://");
-  if (!backend.tls && !text.starts_with("http://")) {
-    if (text.find("://") != std::string::npos) return fmt::format("this scheme is not known; write {}", kUrlExample);
-    const std::string_view port = std::string_view(text).substr(text.starts_with(':') ? 1 : 0);
-    const bool port_alone =
-        !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string_view::npos;
-    if (port_alone) return fmt::format("{} is no address; write http://127.0.0.1:{}", text, port);
-    return fmt::format("the scheme is missing; write http://{}", text);
-  }
-  std::string_view rest = std::string_view(text).substr(backend.tls ? 8 : 7);
+  std::string_view rest = text;
+  if (std::string problem = take_scheme(rest, mode, backend); !problem.empty()) return problem;
   const size_t slash = rest.find('/');
+  if (slash != std::string_view::npos && mode == Mode::tcp)
+    return fmt::format("a path can't stand here; write {}", kTcpExample);
   if (slash != std::string_view::npos && slash + 1 != rest.size())
     return fmt::format("a path can't stand in a backend's URL; use `rewrite: {{ prefix: [/, {}] }}` in the route",
                        rest.substr(slash));
@@ -138,25 +169,29 @@ bool is_loopback(const Endpoint& endpoint) {
 TypeOf<AddressBlock> address_block() { return std::make_shared<Block>(); }
 
 void read_backend_url(Reader& in, const Node& node, Backend& backend) {
-  const std::string* text = expect_scalar(in, node, kUrlExample);
+  const Mode mode = in.in_tcp_pool ? Mode::tcp : Mode::http;
+  const std::string* text = expect_scalar(in, node, example_of(mode));
   if (!text) return;
-  if (const std::string problem = read_url(*text, backend); !problem.empty()) in.error(node.at, problem);
+  if (const std::string problem = read_url(*text, mode, backend); !problem.empty()) in.error(node.at, problem);
 }
 
-std::string parse_backend_url(const std::string& text, Backend& backend) { return read_url(text, backend); }
+std::string parse_backend_url(const std::string& text, Mode mode, Backend& backend) {
+  return read_url(text, mode, backend);
+}
 
 std::string show_backend_url(const Backend& backend) {
-  if (!backend.host.empty()) return (backend.tls ? "https://" : "http://") + backend.authority;
+  if (!backend.host.empty()) return fmt::format("{}{}", scheme_of(backend), backend.authority);
   if (backend.address.length == 0) return {};
   return backend.address.is_unix() ? backend.address.to_string()
-                                   : (backend.tls ? "https://" : "http://") + backend.authority;
+                                   : fmt::format("{}{}", scheme_of(backend), backend.authority);
 }
 
 TypeDoc backend_url_doc() {
   return {.text =
               "`http://IP:port` (port 80 if left out), `https://IP:port` (443), a name in place of the IP (resolved by "
-              "DNS; localhost is 127.0.0.1), or `unix:/path`",
-          .json = R"j({"type":"string","pattern":"^(https?://|unix:)"})j"};
+              "DNS; localhost is 127.0.0.1), or `unix:/path`; in a pool of `mode: tcp` `tcp://IP:port`, `IP:port` or "
+              "`tls://IP:port`",
+          .json = R"j({"type":"string","pattern":"^(https?://|tcp://|tls://|unix:|[^/]+:[0-9]+$)"})j"};
 }
 
 bool collide(const Endpoint& a, const Endpoint& b) {

@@ -10,10 +10,11 @@ TypeOf<Endpoint> bind_address();
 bool is_loopback(const Endpoint& endpoint);
 TypeOf<AddressBlock> address_block();
 
-/// "http://10.0.0.1:8080", "http://[fd00::1]", "unix:/run/app.sock" → address and authority.
+/// "http://10.0.0.1:8080", "http://[fd00::1]", "unix:/run/app.sock" → address and authority; in a pool of mode: tcp
+/// "tcp://10.0.0.1:3306", "10.0.0.1:3306" or "tls://…".
 void read_backend_url(Reader& in, const Node& node, Backend& backend);
 /// The same without a file. What is wrong with it; empty: nothing.
-std::string parse_backend_url(const std::string& text, Backend& backend);
+std::string parse_backend_url(const std::string& text, Mode mode, Backend& backend);
 std::string show_backend_url(const Backend& backend);
 TypeDoc backend_url_doc();
 

@@ -76,7 +76,7 @@ std::optional<Refusal> BackendChanges::take_add(const Pool& written, const Pool&
                                             change.name.substr(0, 64))};
   if (auto refusal = bad_weight(change.weight)) return refusal;
   Backend backend;
-  if (std::string problem = parse_backend_url(change.url, backend); !problem.empty())
+  if (std::string problem = parse_backend_url(change.url, written.mode, backend); !problem.empty())
     return Refusal{Kind::wrong, std::move(problem)};
   if (has(now, change.name))
     return Refusal{
@@ -156,7 +156,7 @@ std::vector<std::string> BackendChanges::apply(Config& config) {
         forget("its name is refused");
         continue;
       }
-      if (!parse_backend_url(url, added).empty()) {
+      if (!parse_backend_url(url, pool->mode, added).empty()) {
         forget("its URL is refused");
         continue;
       }

@@ -16,8 +16,10 @@ struct BuiltIn {
   const char* name;
   KeySpec::Kind kind;
 };
-constexpr BuiltIn kBuiltIn[] = {
-    {"client", KeySpec::Kind::client}, {"path", KeySpec::Kind::path}, {"host", KeySpec::Kind::host}};
+constexpr BuiltIn kBuiltIn[] = {{"client", KeySpec::Kind::client},
+                                {"path", KeySpec::Kind::path},
+                                {"host", KeySpec::Kind::host},
+                                {"sni", KeySpec::Kind::sni}};
 
 std::optional<KeySpec> built_in_key(std::string_view name) {
   for (const auto& known : kBuiltIn)
@@ -64,8 +66,8 @@ std::optional<KeySpec> read_first_of(Reader& in, const Node& node) {
 std::optional<KeySpec> read_key(Reader& in, const Node& node, bool inside) {
   if (node.kind == Node::Kind::scalar) {
     if (auto key = built_in_key(node.text)) return key;
-    in.error(node.at, fmt::format("\"{}\" is no built-in key; write client, path, host or {}", node.text.substr(0, 64),
-                                  kKeyExample));
+    in.error(node.at, fmt::format("\"{}\" is no built-in key; write client, path, host, sni or {}",
+                                  node.text.substr(0, 64), kKeyExample));
     return std::nullopt;
   }
   if (!expect_map(in, node, kKeyExample)) return std::nullopt;
@@ -163,6 +165,7 @@ std::string show_key(const KeySpec& key) {
     case KeySpec::Kind::client: return "client";
     case KeySpec::Kind::path: return "path";
     case KeySpec::Kind::host: return "host";
+    case KeySpec::Kind::sni: return "sni";
     case KeySpec::Kind::header: return "header " + key.name;
     case KeySpec::Kind::cookie: return "cookie " + key.name;
     case KeySpec::Kind::query: return "query " + key.name;
@@ -205,7 +208,7 @@ constexpr std::string_view kExtractorJson =
 
 /// The JSON schema of a key; `word` is that of its short form.
 std::string key_json(std::string_view word) {
-  constexpr std::string_view built_in = R"({"enum":["client","path","host"]})";
+  constexpr std::string_view built_in = R"({"enum":["client","path","host","sni"]})";
   const std::string inner = fmt::format(R"({{"oneOf":[{},{}}}}}]}})", built_in, kExtractorJson);
   return fmt::format(R"({{"oneOf":[{},{},"first_of":{{"type":"array","minItems":1,"maxItems":8,"items":{}}}}}}}]}})",
                      word, kExtractorJson, inner);
@@ -214,9 +217,10 @@ std::string key_json(std::string_view word) {
 }  // namespace
 
 TypeDoc key_use_doc() {
-  return {
-      .text = "`client`, `path`, `host`, one of `keys:`, or one made here as there, such as `{ header: X-Api-Key }`",
-      .json = key_json(R"({"type":"string"})")};
+  return {.text =
+              "`client`, `path`, `host`, `sni` (in mode: tcp), one of `keys:`, or one made here as there, such as `{ "
+              "header: X-Api-Key }`",
+          .json = key_json(R"({"type":"string"})")};
 }
 
 TypeDoc keys_doc() {
@@ -225,7 +229,7 @@ TypeDoc keys_doc() {
                                                  "\"/t/{}\" }`, `{ client: true }` or `{ first_of: [...] }`"),
       .json = fmt::format(
           R"({{"type":"object","propertyNames":{{"pattern":"^[A-Za-z0-9_.-]{{1,64}}$"}},"additionalProperties":{}}})",
-          key_json(R"({"enum":["client","path","host"]})")),
+          key_json(R"({"enum":["client","path","host","sni"]})")),
   };
 }
 

@@ -31,7 +31,7 @@ struct Location {
 
 /// What a balancing key is made of; `first_of` takes the first that is present.
 struct KeySpec {
-  enum class Kind { client, header, cookie, query, path, host, path_template, first_of };
+  enum class Kind { client, header, cookie, query, path, host, path_template, sni, first_of };
   Kind kind = Kind::client;
   std::string name;  // header (lower case), cookie, query parameter, or the template "/t/{}"
   std::vector<KeySpec> first_of;
@@ -105,6 +105,16 @@ struct PoolLimits {
   bool operator==(const PoolLimits&) const = default;
 };
 
+/// What a listener or a pool carries.
+enum class Mode { http, tcp };
+
+/// What becomes of the sessions of a backend of mode: tcp that is taken out.
+struct Sessions {
+  bool close_on_eject = false;  // when it is down, ejected or disabled
+  milliseconds drain = 0ms;     // how long they go on while it drains; 0: until they end
+  bool operator==(const Sessions&) const = default;
+};
+
 /// Session affinity by a signed cookie.
 struct Affinity {
   std::string cookie = "weir_affinity";
@@ -117,7 +127,8 @@ struct Backend {
   std::string name;
   Endpoint address;
   std::string authority;  // "127.0.0.1:9001" as written: the Host for `host: upstream`; "localhost" for unix sockets
-  bool tls = false;       // https://
+  bool tls = false;       // https://, tls://
+  bool tcp = false;       // tcp://, tls://
   uint32_t weight = 1;    // 0: takes no requests; ≤ 1000
   bool backup = false;
   std::string zone;
@@ -161,6 +172,8 @@ struct Discover {
 struct Pool {
   enum class Host { keep, upstream, fixed };
   std::string name;
+  Mode mode = Mode::http;
+  Sessions sessions;  // of mode: tcp
   Balance balance;
   Host host = Host::keep;
   std::string fixed_host;
@@ -199,8 +212,12 @@ struct ListenerTls {
 struct Listener {
   std::string name;
   std::vector<Endpoint> binds;
+  Mode mode = Mode::http;
+  std::string pool;                                      // of mode: tcp; empty: none but those of `sni`
+  std::vector<std::pair<std::string, std::string>> sni;  // of mode: tcp: server name, perhaps with "*." → pool
+  uint32_t max_sessions = 0;                             // of mode: tcp; 0: no limit
   std::optional<ListenerTls> tls;
-  milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;
+  milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;  // send_stall 0: no such time-out
   bool defer_accept = true;
   bool proxy_protocol = false;  // connections begin with its header, which only trusted_proxies may send
   Location at;

@@ -6,6 +6,7 @@
 #include "config/rules.hpp"
 #include "config/section.hpp"
 #include "config/tables.hpp"
+#include "config/tcp_tables.hpp"
 #include "config/types.hpp"
 
 namespace weir::config {
@@ -286,10 +287,22 @@ TypeOf<Backend> backend_section() {
 
 void prepare_pool(Reader& in, Place at, Pool& pool) {
   pool = in.defaults;
+  in.in_tcp_pool = false;
   in.pool_places.push_back(at);
 }
 
+Key<Pool> mode_key() {
+  auto mode =
+      key("mode", &Pool::mode, mode_type(), "What it carries: requests, or the bytes of TCP sessions as they are.");
+  mode.read = [read = std::move(mode.read)](Reader& in, const Node& node, Pool& pool) {
+    read(in, node, pool);
+    in.in_tcp_pool = pool.mode == Mode::tcp;
+  };
+  return mode;
+}
+
 void check_pool(Reader& in, const Node& node, Pool& pool) {
+  check_pool_mode(in, node, pool);
   const Entry* backends = node.find_entry("backends");
   if (!backends || backends->value.kind != Node::Kind::map) return;
   if (backends->value.entries.empty())
@@ -300,7 +313,8 @@ void check_pool(Reader& in, const Node& node, Pool& pool) {
     in.error(backends->at, "every backend has weight 0, so none takes requests; give one at least 1");
   const Entry* tls = node.find_entry("tls");
   if (tls && std::none_of(pool.backends.begin(), pool.backends.end(), [](const Backend& b) { return b.tls; }))
-    in.error(tls->at, "no backend of this pool is spoken to by TLS; write https:// in its URL");
+    in.error(tls->at, fmt::format("no backend of this pool is spoken to by TLS; write {}:// in its URL",
+                                  pool.mode == Mode::tcp ? "tls" : "https"));
   const auto& timeout = pool.timeout;
   if (timeout.total > 0ms && timeout.per_try > timeout.total)
     in.warning(node.at, "timeout.per_try is longer than timeout.total and never comes to bear");
@@ -326,6 +340,7 @@ TypeOf<std::vector<Pool>> pools_type() {
             return backend.host.empty() ? backend.address.to_string() : backend.authority;
           }});
   std::vector<Key<Pool>> own{
+      mode_key(),  // first: it says how the backends are written
       key("backends", &Pool::backends, backends,
           "Name → backend. The name is what hashes, cookies and metrics know it by."),
       key("discover", &Pool::discover, discover_section(), "Backends that DNS says."),
@@ -337,7 +352,7 @@ TypeOf<std::vector<Pool>> pools_type() {
           "Connections to the backends begin with a header of the PROXY protocol, which names the client; they are not "
           "shared between clients then."),
       only<Pool>("protocol", "h1", {"h2", "h2c"}, "What is spoken to the backends."),
-      only<Pool>("mode", "http", {"tcp"}, "What the pool carries."),
+      key("sessions", &Pool::sessions, sessions_section(), "Sessions of backends that are taken out."),
   };
   for (const char* name : {"split", "partition", "shards", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));

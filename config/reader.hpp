@@ -51,12 +51,14 @@ class Reader {
   std::map<std::string, bool> keys_used;
   Pool defaults;
   bool in_defaults = false;
+  bool in_tcp_pool = false;  // what is being read
 
   /// Files of users, each read once; null: it had errors, which were reported.
   std::map<std::string, std::shared_ptr<const UserFile>> user_files;
 
   // Checked after all is read:
   std::vector<Use> pool_uses, auth_pool_uses, listener_uses;
+  std::vector<Use> tcp_pool_uses;  // by listeners; `route` is the listener's index
   std::vector<Bind> binds;
   std::vector<Place> pool_places, route_places, listener_places;  // parallel to the vectors of Config
 

@@ -9,6 +9,7 @@
 #include "config/rules.hpp"
 #include "config/section.hpp"
 #include "config/tables.hpp"
+#include "config/tcp_tables.hpp"
 #include "config/types.hpp"
 
 namespace weir::config {
@@ -22,10 +23,11 @@ TypeOf<std::vector<Listener>> listeners_type() {
       Section<Listener>(
           "timeout", "Time-outs towards the clients.",
           {key("header", &Listener::header_timeout, duration(100ms, 10min),
-               "For the whole head of a request, from its first byte."),
+               "For the whole head of a request, from its first byte; with `mode: tcp` for what comes before a pool is "
+               "chosen: a PROXY header, a TLS handshake, or the server name of `sni`."),
            key("keep_alive", &Listener::keep_alive_timeout, duration(100ms, 24h), "Between two requests."),
            key("send_stall", &Listener::send_stall, duration(1s, 24h),
-               "A client that takes nothing for so long is cut off.")})
+               "A client that takes nothing for so long is cut off; with `mode: tcp` only if it is written.")})
           .example("{ header: 10s }");
   std::vector<Key<Listener>> keys{
       key("bind", &Listener::binds, one_or_more(bind_address()),
@@ -33,16 +35,19 @@ TypeOf<std::vector<Listener>> listeners_type() {
           .required("bind: \":8080\""),
       group<Listener>("timeout", timeout, "Time-outs towards the clients."),
       key("defer_accept", &Listener::defer_accept, boolean(),
-          "A connection is accepted when its first bytes have come, or after a second (TCP_DEFER_ACCEPT)."),
+          "A connection is accepted when its first bytes have come, or after a second (TCP_DEFER_ACCEPT); with `mode: "
+          "tcp` only if it is written."),
       key("tls", &Listener::tls, listener_tls_section(), "Clients connect by TLS."),
       key("proxy_protocol", &Listener::proxy_protocol, boolean(),
           "Each connection begins with a header of the PROXY protocol, version 1 or 2, which names the client; only "
           "`trusted_proxies` may connect."),
-      only<Listener>("mode", "http", {"tcp"}, "What it speaks."),
+      key("mode", &Listener::mode, mode_type(), "What it carries: requests, or the bytes of TCP sessions as they are."),
   };
-  for (const char* name : {"pool", "role", "protocol"}) keys.push_back(later<Listener>(name));
-  const TypeOf<Listener> listener =
-      Section<Listener>("listener", "Where clients connect.", std::move(keys)).example("{ bind: \":8080\" }");
+  keys = std::move(keys) + tcp_listener_keys();
+  for (const char* name : {"role", "protocol"}) keys.push_back(later<Listener>(name));
+  const TypeOf<Listener> listener = Section<Listener>("listener", "Where clients connect.", std::move(keys))
+                                        .after(check_listener)
+                                        .example("{ bind: \":8080\" }");
   return std::make_shared<Named<Listener>>(
       listener,
       Named<Listener>::Options{

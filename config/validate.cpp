@@ -8,6 +8,7 @@
 #include "config/addresses.hpp"
 #include "config/suggest.hpp"
 #include "config/tables.hpp"
+#include "config/tcp_tables.hpp"
 
 namespace weir::config {
 
@@ -134,12 +135,14 @@ void check_timeouts(Reader& in, const Config& config) {
 
 void check_unused(Reader& in, const Config& config) {
   std::set<std::string_view> used;
-  for (const auto* uses : {&in.pool_uses, &in.auth_pool_uses})
+  for (const auto* uses : {&in.pool_uses, &in.auth_pool_uses, &in.tcp_pool_uses})
     for (const auto& use : *uses) used.insert(use.name);
   for (size_t i = 0; i < config.pools.size() && i < in.pool_places.size(); ++i)
     if (!used.contains(config.pools[i].name))
       in.warning(in.pool_places[i],
-                 fmt::format("no route leads to pool {}; remove it, or write a route", config.pools[i].name));
+                 config.pools[i].mode == Mode::tcp
+                     ? fmt::format("no listener leads to pool {}; remove it, or name it in one", config.pools[i].name)
+                     : fmt::format("no route leads to pool {}; remove it, or write a route", config.pools[i].name));
   for (const auto& [name, at] : in.key_places)
     if (in.keys.contains(name) && !in.keys_used.contains(name))
       in.warning(at, fmt::format("nothing uses the key {}; remove it", name));
@@ -150,11 +153,12 @@ void check_unused(Reader& in, const Config& config) {
 void validate(Reader& in, const Node& root, const Config& config) {
   if (!has_any(root, "listeners"))
     in.error(place_of(root, "listeners"), "there are no listeners; write listeners: { web: { bind: \":8080\" } }");
-  if (!has_any(root, "routes"))
+  if (!has_any(root, "routes") && needs_routes(config))
     in.error(place_of(root, "routes"), "there are no routes; write routes: [ { pool: NAME } ]");
   check_uses(in, in.pool_uses, names_in(root, "pools", config.pools), "pool", "pool");
   check_uses(in, in.auth_pool_uses, names_in(root, "pools", config.pools), "auth.forward.pool", "pool");
   check_uses(in, in.listener_uses, names_in(root, "listeners", config.listeners), "match.listener", "listener");
+  check_modes(in, root, config);
   check_binds(in);
   check_secret(in, root, config);
   if (!has_any(root, "trusted_proxies")) check_proxy_protocol(in, config);

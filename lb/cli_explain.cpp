@@ -105,6 +105,16 @@ void print(const json::value& told) {
     fmt::print("{} {}: {}\n", told.at("status").to_number<int>(), text(told, "cause"), text(told, "detail"));
     return;
   }
+  if (text(told, "path").empty()) {
+    fmt::print("listener {}, {}client {}\n", text(told, "listener"),
+               text(told, "host").empty() ? "" : fmt::format("server name {}, ", text(told, "host")),
+               text(told, "client"));
+    if (told.at("pool").is_null())
+      fmt::print("{}: the listener has no pool for it\n", coloured("cut off", Colour::red, colours));
+    else
+      print_pool(told, colours);
+    return;
+  }
   fmt::print("listener {}, host {}, path {}, client {}\n", text(told, "listener"), text(told, "host"),
              text(told, "path"), text(told, "client"));
   if (told.at("path") != told.at("forwarded_path")) fmt::print("forwarded as {}\n", text(told, "forwarded_path"));
@@ -118,7 +128,9 @@ void print(const json::value& told) {
 
 int explain(const AdminWords& words) {
   const size_t wanted = words.live ? 2 : 3;
-  if (words.request.size() != wanted) {
+  const bool session = words.request.size() + 1 == wanted && !words.request.empty() &&
+                       (words.request.back().starts_with("tcp://") || words.request.back().starts_with("tls://"));
+  if (words.request.size() != wanted && !session) {
     fmt::print(stderr, "weir: write weir explain {} METHOD URL, like GET http://www.example.com/\n",
                words.live ? "--live" : "FILE");
     return 2;
@@ -128,7 +140,7 @@ int explain(const AdminWords& words) {
       fmt::print(stderr, "weir: -H \"{}\": a field has a colon; write \"NAME: VALUE\"\n", printable(header));
       return 2;
     }
-  const std::string &method = words.request[wanted - 2], &url = words.request[wanted - 1];
+  const std::string method = session ? "GET" : words.request[wanted - 2], &url = words.request.back();
   int code = 0;
   const auto told = words.live ? ask_live(words, method, url) : ask_file(words, method, url, code);
   if (code) return code;

@@ -15,6 +15,8 @@ std::shared_ptr<const admin::Inventory> inventory_of(const proxy::Runtime& runti
   inventory->routes.push_back(runtime.unrouted);
   for (size_t i = 0; i < runtime.tls.size(); ++i)
     if (runtime.tls[i]) inventory->tls.push_back({config.listeners[i].name, runtime.tls[i]});
+  for (const auto& listener : runtime.tcp)
+    if (listener) inventory->tcp.push_back(listener->state);
   for (const auto& listener : config.listeners) inventory->proxy_protocol |= listener.proxy_protocol;
   inventory->max_series = config.max_series;
   inventory->token = config.admin.token;

@@ -42,9 +42,10 @@ struct Inventory {
   std::vector<PoolEntry> pools;
   std::vector<std::shared_ptr<RouteState>> routes;  // with the one for requests that no route takes
   std::vector<TlsEntry> tls;
-  bool proxy_protocol = false;   // a listener has it
-  uint32_t max_series = 50'000;  // config::Config::max_series
-  std::string token;             // config::Admin::token
+  std::vector<std::shared_ptr<ListenerState>> tcp;  // listeners of mode: tcp
+  bool proxy_protocol = false;                      // a listener has it
+  uint32_t max_series = 50'000;                     // config::Config::max_series
+  std::string token;                                // config::Admin::token
 };
 
 /// Called on the control thread for each request that needs it; never returns null.

@@ -410,6 +410,7 @@ class Collector final : public prometheus::Collectable {
     if (inventory_->proxy_protocol) collect_proxy_protocol(sources_.process, families);
     collect_routes(*inventory_, families);
     collect_pools(*inventory_, families);
+    collect_tcp(*inventory_, families);
     collect_names(*inventory_, sources_.process, families);
     collect_backends(*inventory_, families);
     const size_t others = count_series(families) + 1;

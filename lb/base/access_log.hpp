@@ -21,6 +21,7 @@ struct AccessRecord {
   uint64_t bytes_received = 0, bytes_sent = 0;  // downstream, heads included
   uint16_t status = 0, upstream_status = 0;
   uint8_t attempts = 0;
+  static constexpr uint8_t kTcp = 255;  // in place of a version: a session of mode: tcp
   uint8_t minor = 1;
   Cause cause = Cause::none;
   std::string_view client, user, method, target, host, user_agent, referer, request_id;

@@ -29,6 +29,7 @@ enum class Cause : uint8_t {
   misdirected,
   client_gone,
   client_too_slow,
+  bad_client_hello,
   // routing and policy
   no_route,
   fixed_response,
@@ -49,6 +50,7 @@ enum class Cause : uint8_t {
   queue_timeout,
   overload_memory,
   overload_connections,
+  listener_limit,
   draining,
   // upstream
   connect_refused,
@@ -66,6 +68,7 @@ enum class Cause : uint8_t {
   total_timeout,
   upstream_truncated,
   tunnel_timeout,
+  backend_out,
   internal_error,
 };
 
@@ -107,9 +110,12 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::misdirected, "misdirected", "http_request_denied", 421,
               "The host belongs to another certificate than the one of this connection."},
     CauseInfo{Cause::client_gone, "client_gone", "", 499,
-              "The client closed its connection before the answer was complete."},
+              "The client closed its connection before the answer was complete, or reset a TCP session."},
     CauseInfo{Cause::client_too_slow, "client_too_slow", "", 499, "The client did not read for timeout.send_stall."},
-    CauseInfo{Cause::no_route, "no_route", "destination_not_found", 404, "No route matches."},
+    CauseInfo{Cause::bad_client_hello, "bad_client_hello", "tls_protocol_error", 0,
+              "What a client sent first to a listener that chooses by SNI is no TLS ClientHello."},
+    CauseInfo{Cause::no_route, "no_route", "destination_not_found", 404,
+              "No route matches; in mode tcp: the listener has no pool for the name."},
     CauseInfo{Cause::fixed_response, "fixed_response", "", 0, "A route with respond answered."},
     CauseInfo{Cause::redirect, "redirect", "", 0, "A route with redirect answered."},
     CauseInfo{Cause::max_forwards, "max_forwards", "", 200,
@@ -141,6 +147,8 @@ inline constexpr std::array kCauses{
               "The process is near limits.memory."},
     CauseInfo{Cause::overload_connections, "overload_connections", "connection_limit_reached", 503,
               "limits.connections or the descriptor limit reached."},
+    CauseInfo{Cause::listener_limit, "listener_limit", "connection_limit_reached", 0,
+              "max_sessions of the listener reached."},
     CauseInfo{Cause::draining, "draining", "proxy_internal_response", 503, "The process is ending."},
     CauseInfo{Cause::connect_refused, "connect_refused", "connection_refused", 502,
               "The backend refused the connection."},
@@ -157,7 +165,7 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::upstream_closed, "upstream_closed", "connection_terminated", 502,
               "The backend closed the connection before answering."},
     CauseInfo{Cause::upstream_reset, "upstream_reset", "connection_terminated", 502,
-              "The backend reset the connection before answering."},
+              "The backend reset the connection before answering, or in a TCP session."},
     CauseInfo{Cause::upstream_bad_response, "upstream_bad_response", "http_protocol_error", 502,
               "The backend's answer breaks RFC 9112."},
     CauseInfo{Cause::upstream_header_too_large, "upstream_header_too_large", "http_response_header_section_size", 502,
@@ -170,12 +178,19 @@ inline constexpr std::array kCauses{
               "The request took longer than timeout.total."},
     CauseInfo{Cause::upstream_truncated, "upstream_truncated", "http_response_incomplete", 502,
               "The backend ended in the middle of its response."},
-    CauseInfo{Cause::tunnel_timeout, "tunnel_timeout", "", 0, "A tunnel was idle for timeout.tunnel."},
+    CauseInfo{Cause::tunnel_timeout, "tunnel_timeout", "", 0, "A tunnel or TCP session was idle for timeout.tunnel."},
+    CauseInfo{Cause::backend_out, "backend_out", "", 0,
+              "A TCP session's backend was taken out, and the pool's `sessions` end them then."},
     CauseInfo{Cause::internal_error, "internal_error", "proxy_internal_error", 500,
               "A defect of the proxy; please report it."},
 };
 // clang-format on
 inline constexpr size_t kCauseCount = kCauses.size();
+
+/// Why no connection to a backend came to stand: a part of the list.
+inline constexpr auto kFirstConnectCause = Cause::connect_refused, kLastConnectCause = Cause::upstream_tls_alert;
+inline constexpr size_t kConnectCauses =
+    static_cast<size_t>(kLastConnectCause) - static_cast<size_t>(kFirstConnectCause) + 1;
 
 constexpr const CauseInfo& info(Cause cause) { return kCauses[static_cast<size_t>(cause)]; }
 

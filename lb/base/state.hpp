@@ -91,6 +91,7 @@ struct alignas(64) PoolCells {
   Counter spilled;  // consistent_hash: bounded load moved the request
   Counter panics;   // picks made with no usable backend
   Counter affinity[kAffinityResults];
+  Counter connect_failures[kConnectCauses];  // of TCP sessions, from kFirstConnectCause on
   Histogram latency;
 };
 
@@ -116,6 +117,20 @@ struct RouteState {
       : name(std::move(route_name)), pool(std::move(pool_name)), cells(workers) {}
   const std::string name, pool;  // pool is empty for redirect and respond
   std::vector<RouteCells> cells;
+};
+
+/// Of a listener of mode: tcp; written by one worker.
+struct alignas(64) SessionCells {
+  Counter sessions;           // begun
+  Counter ends[kCauseCount];  // by why; `none`: both sides have ended in order
+  Counter received, sent;     // bytes, of and to clients
+};
+
+struct ListenerState {
+  ListenerState(std::string listener_name, size_t workers) : name(std::move(listener_name)), cells(workers) {}
+  const std::string name;
+  SharedGauge sessions;  // open, exact over the process
+  std::vector<SessionCells> cells;
 };
 
 /// Of one worker, not bound to a route.

@@ -156,6 +156,8 @@ void prepare_downstream(int fd, std::chrono::milliseconds user_timeout) {
   if (user_timeout.count() > 0) set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(user_timeout.count()));
 }
 
+void forget_user_timeout(int fd) { set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 0); }
+
 void defer_accept(int listener_fd, bool on) { set_int(listener_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, on ? 1 : 0); }
 
 uint64_t raise_descriptor_limit() {

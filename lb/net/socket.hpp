@@ -48,6 +48,9 @@ UpstreamSocket connect_to(const Endpoint& where, std::chrono::milliseconds user_
 /// TCP_NODELAY, TCP_USER_TIMEOUT for an accepted socket; nothing for unix sockets.
 void prepare_downstream(int fd, std::chrono::milliseconds user_timeout);
 
+/// Takes TCP_USER_TIMEOUT back.
+void forget_user_timeout(int fd);
+
 /// On a listening TCP socket: accept() gives a connection once its first bytes have come, or when the client confirms
 /// it again about a second later (TCP_DEFER_ACCEPT): one wake-up a connection instead of two.
 void defer_accept(int listener_fd, bool on);

@@ -8,6 +8,7 @@
 #include "lb/base/log.hpp"
 #include "lb/net/socket.hpp"
 #include "lb/proxy/proxy_side.hpp"
+#include "lb/proxy/tcp_session.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -39,6 +40,7 @@ void Acceptor::set_options() {
   if (!tcp_) return;
   // Accepted sockets inherit these: no system call for each connection.
   net::prepare_downstream(fd_->get(), std::chrono::duration_cast<std::chrono::milliseconds>(info_->send_stall));
+  if (info_->send_stall == Duration::zero()) net::forget_user_timeout(fd_->get());  // of another configuration
   net::defer_accept(fd_->get(), info_->defer_accept);
 }
 
@@ -86,6 +88,10 @@ bool Acceptor::accept_one() {
     worker_.cells.connections_closed.add();
     return true;
   }
+  if (info_->tcp) {
+    begin_session(std::move(fd), peer, over);
+    return true;
+  }
   auto* connection = new DownstreamConnection(worker_, info_, net::Stream(std::move(fd)), peer);
   worker_.add(*connection);
   if (info_->proxy_protocol) {
@@ -100,6 +106,14 @@ bool Acceptor::accept_one() {
   }
   connection->start();
   return true;
+}
+
+void Acceptor::begin_session(UniqueFd fd, const Endpoint& peer, bool over) {
+  auto* session = new TcpSession(worker_, info_, net::Stream(std::move(fd)), peer);
+  worker_.tcp.add(*session);
+  if (!over) return session->start();
+  worker_.cells.connections_refused.add();
+  session->refuse(Cause::overload_connections);
 }
 
 void Acceptor::pause() {

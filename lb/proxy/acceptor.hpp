@@ -40,6 +40,7 @@ class Acceptor final : public net::Pollable, public Timer {
   void on_events(uint32_t events) override;
   void on_timer(TimePoint now) override;  // the pause is over
   bool accept_one();
+  void begin_session(UniqueFd fd, const Endpoint& peer, bool over);
   void pause();
 
   Worker& worker_;

@@ -17,7 +17,7 @@ class Worker;
 /// A queued request, named so that a grant that arrives too late finds nobody.
 struct Ticket {
   Worker* worker = nullptr;
-  void* exchange = nullptr;
+  void* exchange = nullptr;  // null: a TCP session, of TcpWorker::queue
   uint64_t serial = 0;
 };
 

@@ -1,7 +1,6 @@
 // A try at a backend: choosing it, reaching it, its time-outs, and whether another may follow.
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
@@ -13,25 +12,6 @@ namespace {
 
 // The keep-alive race (users-pains 12): what can't be repeated goes only to connections that were in use a moment ago.
 constexpr Duration kFreshEnough = std::chrono::seconds(1);
-
-Cause cause_of_handshake(TlsFailure failure) {
-  switch (failure) {
-    case TlsFailure::certificate_refused:
-    case TlsFailure::certificate_missing: return Cause::upstream_tls_certificate;
-    case TlsFailure::alert: return Cause::upstream_tls_alert;
-    default: return Cause::upstream_tls_protocol;
-  }
-}
-
-Cause cause_of_connect(int error) {
-  if (error < 0) return cause_of_handshake(static_cast<TlsFailure>(-error));
-  switch (error) {
-    case ECONNREFUSED:
-    case ENOENT: return Cause::connect_refused;
-    case ETIMEDOUT: return Cause::connect_timeout;
-    default: return Cause::connect_failed;
-  }
-}
 
 }  // namespace
 

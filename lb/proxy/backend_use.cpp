@@ -9,6 +9,19 @@
 
 namespace weir::proxy {
 
+namespace {
+
+Cause cause_of_handshake(TlsFailure failure) {
+  switch (failure) {
+    case TlsFailure::certificate_refused:
+    case TlsFailure::certificate_missing: return Cause::upstream_tls_certificate;
+    case TlsFailure::alert: return Cause::upstream_tls_alert;
+    default: return Cause::upstream_tls_protocol;
+  }
+}
+
+}  // namespace
+
 bool take_backend(Worker& worker, WorkerPool& pool, uint64_t key_hash, Tried& tried, uint32_t& backend) {
   std::array<uint32_t, Tried::kMax> places;  // of the tried ones in the table, as the picker wants them
   const auto candidates = pool.table->candidates();
@@ -57,6 +70,16 @@ bool another_is_free(const WorkerPool& pool, const Tried& tried) {
 bool local_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC ||
          error == EADDRNOTAVAIL;
+}
+
+Cause cause_of_connect(int error) {
+  if (error < 0) return cause_of_handshake(static_cast<TlsFailure>(-error));
+  switch (error) {
+    case ECONNREFUSED:
+    case ENOENT: return Cause::connect_refused;
+    case ETIMEDOUT: return Cause::connect_timeout;
+    default: return Cause::connect_failed;
+  }
 }
 
 Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& set, bool fresh, Duration max_idle,

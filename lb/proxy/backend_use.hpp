@@ -42,6 +42,8 @@ Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& 
                            UpstreamUser& user, DownstreamConnection& client);
 /// No descriptors, memory or ports left here: such an error says nothing about the backend.
 bool local_shortage(int error);
+/// Why no connection came to stand. `error` as in UpstreamUser::on_connect_failed.
+Cause cause_of_connect(int error);
 /// Keeps or closes it. `announced`: the backend's own Keep-Alive, in seconds; 0: none.
 void give_back(Upstream& connection, bool reusable, const WorkerPool& pool, uint32_t announced);
 

@@ -34,6 +34,7 @@ struct ListenerInfo {
   Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
   bool defer_accept = true;
   bool proxy_protocol = false;                // of new connections
+  bool tcp = false;                           // mode: tcp
   std::string key, name;                      // see listener_key()
   std::shared_ptr<const net::TlsServer> tls;  // of new connections; null: plain
   std::string hsts;                           // see hsts_line()

@@ -18,15 +18,16 @@ namespace {
 using Outcome = Explanation::Outcome;
 
 struct Url {
-  std::string authority, target, port;
+  std::string scheme, authority, target, port;
 };
 
 /// False: not a URL that could be asked of us.
 bool split_url(const std::string& text, Url& url) {
   std::string_view rest = text;
-  for (const std::string_view scheme : {"http://", "https://"}) {
+  for (const std::string_view scheme : {"http://", "https://", "tcp://", "tls://"}) {
     if (!rest.starts_with(scheme)) continue;
     rest.remove_prefix(scheme.size());
+    url.scheme = scheme;
     const size_t end = std::min(rest.find_first_of("/?"), rest.size());
     url.authority = rest.substr(0, end);
     url.target = rest.substr(end);
@@ -148,12 +149,13 @@ std::optional<uint32_t> choose_home(const Pool& pool, const http1::RequestHead& 
   return home.found.backend;
 }
 
-void choose(const Pool& pool, const http1::RequestHead& head, uint64_t key_hash, Rng& rng, Explanation& out) {
+/// `head`: null for a TCP session.
+void choose(const Pool& pool, const http1::RequestHead* head, uint64_t key_hash, Rng& rng, Explanation& out) {
   const PublishedTable published = pool.published();
   out.panic = published.panic;
   describe_backends(pool, *published.table, out);
-  if (pool.affinity)
-    if (const auto home = choose_home(pool, head, published, out)) {
+  if (pool.affinity && head)
+    if (const auto home = choose_home(pool, *head, published, out)) {
       out.outcome = Outcome::forwarded;
       out.chosen = pool.backends[*home]->name;
       out.why = "the session's cookie names it";
@@ -183,13 +185,41 @@ void choose(const Pool& pool, const http1::RequestHead& head, uint64_t key_hash,
   out.why = reason(pool, out, candidate.load(), published.table->candidates().size());
 }
 
+/// A session of a listener of mode: tcp. `authority`: the server name that the client asks for, perhaps with a port.
+void explain_session(const Runtime& runtime, const TcpListener& listener, std::string_view authority,
+                     const std::string& client, Rng& rng, Explanation& out) {
+  out.client = client;
+  const std::string_view name = authority.substr(0, authority.rfind(':'));
+  if (!AddressBlock::parse_address(name)) out.host = name;
+  for (char& c : out.host)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  const uint32_t index = listener.pool_for(out.host);
+  if (index == TcpListener::kNoPool) {
+    out.outcome = Outcome::no_route;
+    out.cause = Cause::no_route;
+    return;
+  }
+  const Pool& pool = *runtime.pools[index];
+  out.pool = pool.config->name;
+  out.algorithm = pool.config->balance.algorithm;
+  uint64_t key_hash = 0;
+  if (const auto& key = pool.config->balance.key) {
+    out.key_from = config::show_key(*key);
+    out.key = session_key(*key, out.host, client);
+    out.key_missing = out.key.empty();
+    key_hash = out.key_missing ? rng() : stable_hash(out.key);
+  }
+  choose(pool, nullptr, key_hash, rng, out);
+}
+
 }  // namespace
 
 Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) {
   Explanation out;
   Url url;
   if (!split_url(question.url, url)) {
-    out.question = fmt::format("\"{}\" is no URL; write http://HOST/PATH, or /PATH", question.url);
+    out.question =
+        fmt::format("\"{}\" is no URL; write http://HOST/PATH, or /PATH (tcp://NAME:PORT for a session)", question.url);
     return out;
   }
   const config::Config& config = *runtime.config;
@@ -199,6 +229,15 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   if (!peer) out.question = fmt::format("\"{}\" is no address of a client; write an IP address", question.client);
   if (!out.question.empty()) return out;
   out.listener = config.listeners[listener].name;
+  const bool session = url.scheme == "tcp://" || url.scheme == "tls://";
+  if (const auto& tcp = runtime.tcp[listener]) {
+    explain_session(runtime, *tcp, url.authority, question.client, rng, out);
+    return out;
+  }
+  if (session) {
+    out.question = fmt::format("listener {} is of mode: http; write http:// in place of {}", out.listener, url.scheme);
+    return out;
+  }
 
   const std::string bytes = request_text(question, url);
   const auto head = std::make_unique<http1::RequestHead>();
@@ -255,7 +294,7 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
     out.key_missing = out.key.empty();
     key_hash = out.key_missing ? rng() : stable_hash(out.key);
   }
-  choose(pool, *head, key_hash, rng, out);
+  choose(pool, head.get(), key_hash, rng, out);
   return out;
 }
 

@@ -12,7 +12,7 @@
 namespace weir::proxy {
 
 struct Question {
-  std::string method = "GET", url;  // "http://host/path?query", or a path alone
+  std::string method = "GET", url;  // "http://host/path?query", or a path alone; "tcp://NAME:PORT" is a session
   std::vector<std::pair<std::string, std::string>> headers;
   std::string client = "127.0.0.1";  // address of the peer
   std::string listener;              // empty: the one with the URL's port, else the first
@@ -44,8 +44,8 @@ struct Explanation {
   Outcome outcome = Outcome::refused;
   Cause cause = Cause::none;  // of an answer of our own
   std::string detail;
-  std::string listener, host, path, forwarded_path, client;
-  std::vector<Skipped> skipped;  // the routes before it, or all
+  std::string listener, host, path, forwarded_path, client;  // no path: a TCP session, whose server name the host is
+  std::vector<Skipped> skipped;                              // the routes before it, or all
   std::string route, route_at;
   std::string answer;  // of redirect and respond: "301 to https://…"
   std::string pool, algorithm;

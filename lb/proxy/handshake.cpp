@@ -8,6 +8,18 @@
 
 namespace weir::proxy {
 
+void tell_handshake_failure(Worker& worker, const ListenerInfo& listener, std::string_view client,
+                            const net::TlsSession& session, TlsFailure failure, const char* detail) {
+  uint64_t left_out = 0;
+  if (worker.tls.failures.take(worker.now, left_out))
+    log::info("tls_handshake_failed", {{"listener", listener.name},
+                                       {"client", std::string(client)},
+                                       {"reason", std::string(to_string(failure))},
+                                       {"detail", detail},
+                                       {"server_name", std::string(session.server_name())},
+                                       {"not_told", std::to_string(left_out)}});
+}
+
 /// Before start(). False: out of memory.
 bool DownstreamConnection::begin_tls() {
   auto session = listener_->tls->accept(worker_.tls.scratch, stream_.fd());
@@ -55,14 +67,7 @@ void DownstreamConnection::end_handshake(TlsFailure failure, const char* detail)
   const bool silent = !stream_.tls()->heard();  // a probe, or a browser that connects in advance
   worker_.tls.handshakes.erase(handshake_);
   worker_.cells.tls_failures[static_cast<size_t>(failure)].add();
-  uint64_t left_out = 0;
-  if (!silent && worker_.tls.failures.take(worker_.now, left_out))
-    log::info("tls_handshake_failed", {{"listener", listener_->name},
-                                       {"client", std::string(peer_text())},
-                                       {"reason", std::string(to_string(failure))},
-                                       {"detail", detail},
-                                       {"server_name", std::string(stream_.tls()->server_name())},
-                                       {"not_told", std::to_string(left_out)}});
+  if (!silent) tell_handshake_failure(worker_, *listener_, peer_text(), *stream_.tls(), failure, detail);
   state_ = State::waiting;
   if (failure == TlsFailure::closed || failure == TlsFailure::overload || failure == TlsFailure::timeout)
     return close();

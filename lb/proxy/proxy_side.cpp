@@ -14,8 +14,17 @@ namespace weir::proxy {
 
 namespace {
 
-void tell_refusal(Worker& worker, const ListenerInfo& listener, std::string peer, ProxyFailure failure,
-                  const char* detail) {
+Endpoint address_of(int fd, int (*ask)(int, sockaddr*, socklen_t*)) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
+  return Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+}  // namespace
+
+void tell_proxy_refusal(Worker& worker, const ListenerInfo& listener, std::string peer, ProxyFailure failure,
+                        const char* detail) {
   worker.cells.proxy_failures[static_cast<size_t>(failure)].add();
   uint64_t left_out = 0;
   if (worker.proxy_failures.take(worker.now, left_out))
@@ -26,25 +35,18 @@ void tell_refusal(Worker& worker, const ListenerInfo& listener, std::string peer
                                          {"not_told", std::to_string(left_out)}});
 }
 
-/// An address of the socket, by getpeername or getsockname; of family 0 if it has none any more.
-Endpoint address_of(int fd, int (*ask)(int, sockaddr*, socklen_t*)) {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof storage;
-  if (ask(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
-  return Endpoint::from_sockaddr(reinterpret_cast<const sockaddr*>(&storage), length);
-}
-
-const char* what_came(std::string_view bytes) {
+const char* what_came_instead(std::string_view bytes) {
   if (bytes.starts_with("\x16\x03")) return "TLS without a PROXY header before it";
   return "no PROXY header came first";
 }
 
-}  // namespace
+Endpoint peer_address(int fd) { return address_of(fd, ::getpeername); }
+Endpoint own_address(int fd) { return address_of(fd, ::getsockname); }
 
 bool may_send_proxy_header(Worker& worker, const ListenerInfo& listener, const Endpoint& peer) {
   if (trusted(worker.runtime->config().trusted_proxies, peer)) return true;
-  tell_refusal(worker, listener, peer.is_unix() ? "unix:" : peer.host(), ProxyFailure::stranger,
-               "the peer is none of trusted_proxies");
+  tell_proxy_refusal(worker, listener, peer.is_unix() ? "unix:" : peer.host(), ProxyFailure::stranger,
+                     "the peer is none of trusted_proxies");
   return false;
 }
 
@@ -76,7 +78,7 @@ bool DownstreamConnection::receive_proxy_header() {
     case net::ProxyParse::Status::error: break;
   }
   const bool missing = result.failure == ProxyFailure::missing;
-  end_proxy_header(result.failure, missing ? what_came({into, peeked.bytes}) : result.detail);
+  end_proxy_header(result.failure, missing ? what_came_instead({into, peeked.bytes}) : result.detail);
   return false;
 }
 
@@ -103,7 +105,7 @@ bool DownstreamConnection::take_proxy_header(const net::ProxyHeader& header) {
 void DownstreamConnection::end_proxy_header(ProxyFailure failure, const char* detail) {
   // A connection that says nothing is a probe of who sits in front.
   if (proxy_->heard)
-    tell_refusal(worker_, *listener_, std::string(peer_text()), failure, detail);
+    tell_proxy_refusal(worker_, *listener_, std::string(peer_text()), failure, detail);
   else
     worker_.cells.proxy_failures[static_cast<size_t>(failure)].add();
   state_ = State::waiting;
@@ -119,10 +121,10 @@ std::string_view DownstreamConnection::proxy_header(ProxyVersion version, net::P
     header.source = proxy_->source;
     header.destination = proxy_->destination;
   } else {
-    header.source = address_of(stream_.fd(), ::getpeername);
+    header.source = peer_address(stream_.fd());
     // A client that has just gone must not become one of our own connections, which backends may trust.
     if (!header.source.length) header.source = peer();
-    header.destination = address_of(stream_.fd(), ::getsockname);
+    header.destination = own_address(stream_.fd());
     if (!header.destination.length) header.destination = header.source;
   }
   if (const auto* own = tls()) {

@@ -98,6 +98,7 @@ std::string_view key_value(const config::KeySpec& key, const http1::RequestHead&
   using Kind = config::KeySpec::Kind;
   switch (key.kind) {
     case Kind::client: return client;
+    case Kind::sni: return {};  // of sessions
     case Kind::host: return http1::host_without_port(head.host());
     case Kind::path: return path.forwarded;
     case Kind::query: return query_parameter(head.query_view(), key.name);

@@ -25,6 +25,7 @@ constexpr std::chrono::milliseconds kVanished = std::chrono::seconds(30);  // un
 constexpr std::chrono::milliseconds kAboveIdle = std::chrono::seconds(5);
 
 std::chrono::milliseconds user_timeout(const Pool& pool, const std::vector<Route>& routes) {
+  if (pool.config->mode == config::Mode::tcp) return {};  // a backend may pause for as long as timeout.tunnel allows
   auto longest = kVanished;
   for (const auto& route : routes) {
     if (route.pool != &pool) continue;
@@ -198,6 +199,14 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
   }
   for (auto& pool : runtime->pools) pool->user_timeout = user_timeout(*pool, runtime->routes);
   runtime->unrouted = route_state("-", "");
+  for (const auto& listener : config->listeners) {
+    runtime->tcp.push_back(nullptr);
+    if (listener.mode != config::Mode::tcp) continue;
+    auto& state = tcp_listeners_[listener.name];
+    if (!state) state = std::make_shared<ListenerState>(listener.name, workers_);
+    runtime->tcp.back() = make_tcp_listener(listener, *config, state);
+  }
+  std::erase_if(tcp_listeners_, [](const auto& entry) { return entry.second.use_count() == 1; });
   std::erase_if(pools_, [&](const auto& entry) { return !config->find_pool(entry.first); });
   std::erase_if(limiters_, [&](const auto& entry) {
     return std::none_of(config->routes.begin(), config->routes.end(),

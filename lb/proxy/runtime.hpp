@@ -20,6 +20,7 @@
 #include "lb/net/tls_client.hpp"
 #include "lb/net/tls_server.hpp"
 #include "lb/proxy/admission.hpp"
+#include "lb/proxy/tcp_listener.hpp"
 #include "lb/route/affinity.hpp"
 #include "lb/route/rate_limit.hpp"
 #include "lb/route/router.hpp"
@@ -96,6 +97,7 @@ struct Runtime {
   std::vector<std::shared_ptr<Pool>> pools;
   std::vector<Route> routes;
   std::vector<std::shared_ptr<const net::TlsServer>> tls;  // parallel to config->listeners; null: plain
+  std::vector<std::shared_ptr<const TcpListener>> tcp;     // parallel to config->listeners; null: mode: http
   std::shared_ptr<RouteState> unrouted;                    // requests that no route takes
   uint64_t generation = 0;
   std::optional<Tracer> tracer;
@@ -134,6 +136,7 @@ class StateRegistry {
   const std::string ticket_secret_;  // while the configuration names none
   std::map<std::string, PoolEntry> pools_;
   std::map<std::string, std::shared_ptr<RouteState>> routes_;
+  std::map<std::string, std::shared_ptr<ListenerState>> tcp_listeners_;
   std::map<std::string, std::shared_ptr<route::RateLimiter>> limiters_;  // by route; kept while the limit is the same
 };
 

@@ -18,6 +18,9 @@
 namespace weir::proxy {
 
 class DownstreamConnection;
+class Worker;
+struct ListenerInfo;
+struct UpstreamSet;
 
 struct TlsParts {
   std::vector<std::shared_ptr<const net::TlsServer>> servers;  // parallel to Config::listeners; null: plain, or errors
@@ -49,6 +52,11 @@ class EventBound {
   uint32_t written_ = 0;
   uint64_t left_out_ = 0;
 };
+
+/// A handshake came to nothing: an event, if that is not too often.
+void tell_handshake_failure(Worker& worker, const ListenerInfo& listener, std::string_view client,
+                            const net::TlsSession& session, TlsFailure failure, const char* detail);
+void tell_backend_tls_failure(Worker& worker, const UpstreamSet& set, const net::TlsSession& session);
 
 /// Of one worker.
 struct TlsWorker {

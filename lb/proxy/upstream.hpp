@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 
+#include "config/model.hpp"
 #include "lb/base/state.hpp"
 #include "lb/base/timer_wheel.hpp"
 #include "lb/net/buffer.hpp"
@@ -18,6 +19,7 @@ namespace weir::proxy {
 class DownstreamConnection;
 class Worker;
 class UpstreamConnection;
+class TcpSession;
 
 /// Who has a connection to a backend: an exchange, or a question of forward-auth.
 class UpstreamUser {
@@ -45,7 +47,10 @@ struct UpstreamSet {
   UpstreamConnection* newest = nullptr;  // idle, most recently used first
   UpstreamConnection* oldest = nullptr;
   uint32_t idle = 0;
-  uint32_t connections = 0;  // alive, idle or not
+  uint32_t connections = 0;        // alive, idle or not
+  TcpSession* sessions = nullptr;  // with mode: tcp, whose connection each of them is
+  config::Sessions ends;           // … and when they are ended
+  BackendStatus seen = BackendStatus::unknown;
   /// The backend closed connections that were idle for so long: they are retired earlier. Forgotten at `learnt_until`.
   Duration learnt_keep_alive{Duration::max()};
   TimePoint learnt_until{};

@@ -15,6 +15,17 @@ void UpstreamSet::use_tls(std::shared_ptr<const net::TlsClient> client, const st
   tls_name = name;
 }
 
+void tell_backend_tls_failure(Worker& worker, const UpstreamSet& set, const net::TlsSession& session) {
+  uint64_t left_out = 0;
+  if (worker.tls.backend_failures.take(worker.now, left_out))
+    log::warn("backend_tls_failed", {{"pool", set.backend->pool},
+                                     {"backend", set.backend->name},
+                                     {"reason", std::string(to_string(session.failure()))},
+                                     {"detail", session.failure_detail()},
+                                     {"server_name", set.tls_name},
+                                     {"not_told", std::to_string(left_out)}});
+}
+
 /// The socket is connected.
 void UpstreamConnection::begin_tls() {
   auto session = tls_->connect(worker_.tls.scratch, stream_.fd(), set_.tls_name, &set_.tls_memory);
@@ -38,14 +49,7 @@ bool UpstreamConnection::shake_hands() {
     if (user_) user_->on_connected();
     return true;
   }
-  uint64_t left_out = 0;
-  if (worker_.tls.backend_failures.take(worker_.now, left_out))
-    log::warn("backend_tls_failed", {{"pool", set_.backend->pool},
-                                     {"backend", set_.backend->name},
-                                     {"reason", std::string(to_string(tls.failure()))},
-                                     {"detail", tls.failure_detail()},
-                                     {"server_name", set_.tls_name},
-                                     {"not_told", std::to_string(left_out)}});
+  tell_backend_tls_failure(worker_, set_, tls);
   if (user_) user_->on_connect_failed(-static_cast<int>(tls.failure()));
   return false;
 }

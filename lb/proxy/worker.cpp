@@ -74,6 +74,7 @@ void Worker::grant(Grant grant) {
   grants_posted_.fetch_add(1, std::memory_order_relaxed);
   post([this, grant = std::move(grant)] {
     grants_posted_.fetch_sub(1, std::memory_order_relaxed);
+    if (!grant.ticket.exchange) return tcp.grant(grant);
     auto* exchange = static_cast<Exchange*>(grant.ticket.exchange);
     if (exchange->serial() != grant.ticket.serial || !exchange->waiting()) return grant.release();
     if (!exchange->on_granted()) grant.pass_on();
@@ -105,6 +106,7 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
       entry.upstreams.push_back(&upstream_set(pool->backends[b]));
       const auto& configured = pool->config->backends[b];
       entry.upstreams.back()->use_proxy_protocol(pool->config->proxy_protocol);
+      entry.upstreams.back()->ends = pool->config->sessions;
       const std::string& name = pool->config->tls.server_name;
       entry.upstreams.back()->use_tls(configured.tls ? pool->tls : nullptr,
                                       name.empty() ? configured.url_host() : name);
@@ -149,6 +151,7 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
       info->defer_accept = configured[i].defer_accept;
       info->proxy_protocol = configured[i].proxy_protocol;
       info->tls = runtime->shared->tls[i];
+      info->tcp = configured[i].mode == config::Mode::tcp;
       info->hsts = hsts_line(configured[i]);
     }
   for (auto& acceptor : acceptors_) acceptor->set_options();
@@ -316,6 +319,7 @@ void Worker::after_batch() {
   retired_downstream_.clear();
   for (auto* connection : retired_upstream_) delete connection;
   retired_upstream_.clear();
+  tcp.delete_retired();
 }
 
 bool Worker::shed_idle_connection() {
@@ -355,6 +359,7 @@ void Worker::tick() {
   wheel.advance(now);
   if (!unwatched_.empty()) watch_all();
   if (!closing_acceptors_.empty()) close_drained_listeners();
+  tcp.tick();
   for (size_t i = 0; i < phantoms_.size();) {
     if (phantoms_[i].until > now) {
       ++i;
@@ -442,6 +447,7 @@ void Worker::finish() {
     connection->abort_for_drain();
     if (downstream_ == connection) connection->close();
   }
+  tcp.finish();
   for (auto& [state, set] : upstreams_) UpstreamConnection::close_all_idle(*set);
   for (auto& phantom : phantoms_) phantom.backend->phantom.value.fetch_sub(1, std::memory_order_relaxed);
   phantoms_.clear();

@@ -23,6 +23,7 @@
 #include "lb/proxy/password_checker.hpp"
 #include "lb/proxy/recent.hpp"
 #include "lb/proxy/runtime.hpp"
+#include "lb/proxy/tcp_worker.hpp"
 #include "lb/proxy/tls.hpp"
 
 namespace weir::proxy {
@@ -145,6 +146,10 @@ class Worker {
   /// The table of a pool, fetched anew when it has changed.
   void refresh(WorkerPool& pool);
   UpstreamSet& upstream_set(const std::shared_ptr<BackendState>& backend);
+  template <class Function>
+  void for_each_upstream(Function&& function) {
+    for (auto& [state, set] : upstreams_) function(*set);
+  }
   /// Holds one more unit of load against a backend for a while (techniques §3: a backend that fails fast attracts
   /// requests).
   void add_phantom(std::shared_ptr<BackendState> backend, Duration how_long);
@@ -163,6 +168,7 @@ class Worker {
   TimerWheel wheel;
   net::BufferPool buffers;
   TlsWorker tls{buffers};
+  TcpWorker tcp{*this};
   EventBound proxy_failures;
   Rng rng;
   TimePoint now;

@@ -238,7 +238,9 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   fill(f);
   auto config = std::make_shared<config::Pool>(*f.inventory->pools[0].config);
   config->affinity = config::Affinity{};
+  config->mode = config::Mode::tcp;  // it has the metrics of both, which no pool has
   f.inventory->pools[0].config = config;
+  f.inventory->tcp.push_back(std::make_shared<ListenerState>("db", 1));
   std::vector<net::TlsProblem> problems;
   const auto made = net::test::make_certificate("a.test", "DNS:a.test");
   f.inventory->tls.push_back(

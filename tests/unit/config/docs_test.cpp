@@ -46,6 +46,11 @@ bool is_of_another_program(const std::string& text) {
 
 /// A block may leave out listeners, routes, and the backends of its one pool, which is its last part then.
 std::string completed(std::string text) {
+  if (text.find("mode: tcp") != std::string::npos) {
+    if (text.find("backends:") == std::string::npos) text += "    backends: { a: 127.0.0.1:9001 }\n";
+    if (!has_line(text, "listeners:")) text += "listeners: { db: { bind: \":8080\", mode: tcp, pool: app } }\n";
+    return text;
+  }
   if (has_line(text, "pools:") && text.find("backends:") == std::string::npos)
     text += "    backends: { a: \"http://127.0.0.1:9001\", b: \"http://127.0.0.1:9002\" }\n";
   if (!has_line(text, "pools:")) text += "pools: { app: { backends: { a: \"http://127.0.0.1:9001\" } } }\n";

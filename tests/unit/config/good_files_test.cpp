@@ -159,7 +159,7 @@ TEST_CASE("the full file: the top level") {
   CHECK(config.drain_delay == 5s);
   CHECK(config.drain_timeout == 60s);
   CHECK(config.upgrade_timeout == 20s);
-  REQUIRE(config.listeners.size() == 1);
+  REQUIRE(config.listeners.size() == 2);
   const Listener& web = config.listeners[0];
   REQUIRE(web.binds.size() == 3);
   CHECK(web.binds[2].is_unix());

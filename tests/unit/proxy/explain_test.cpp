@@ -55,7 +55,8 @@ TEST_CASE("the listener: by name, by the URL's port, else the first") {
   CHECK(world.ask("http://[::1]/").listener == "web");
   CHECK(world.ask("/", {}, "192.0.2.1", "inside").listener == "inside");
   CHECK(world.ask("/", {}, "192.0.2.1", "none").question == "there is no listener \"none\"");
-  CHECK(world.ask("nonsense").question == "\"nonsense\" is no URL; write http://HOST/PATH, or /PATH");
+  CHECK(world.ask("nonsense").question ==
+        "\"nonsense\" is no URL; write http://HOST/PATH, or /PATH (tcp://NAME:PORT for a session)");
   CHECK_FALSE(world.ask("http:///x").question.empty());
   CHECK_FALSE(world.ask("/", {}, "me").question.empty());
 }
