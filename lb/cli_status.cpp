@@ -84,10 +84,12 @@ Table pool_table(const json::value& pools) {
                {"REASON"}});
   for (const auto& pool : pools.at("pools").as_array()) {
     bool first = true;
+    const auto* mode = pool.as_object().if_contains("mode");
+    const std::string name = text(pool, "name") + (mode && *mode == "tcp" ? " (tcp)" : "");
     for (const auto& backend : pool.at("backends").as_array()) {
       const std::string status = text(backend, "status");
       const uint64_t failures = number(backend, "failures");
-      table.add({{first ? text(pool, "name") : "", Colour::bold},
+      table.add({{first ? name : "", Colour::bold},
                  {text(backend, "name") + (backend.at("backup").as_bool() ? " (backup)" : "") +
                   (text(backend, "source") == "api" ? " (not in the file)" : "")},
                  {text(backend, "address")},
@@ -102,7 +104,7 @@ Table pool_table(const json::value& pools) {
                  {text(backend, "reason")}});
       first = false;
     }
-    if (first) table.add({{text(pool, "name"), Colour::bold}, {"no backends", Colour::yellow}});
+    if (first) table.add({{name, Colour::bold}, {"no backends", Colour::yellow}});
     if (const uint64_t waiting = number(pool, "waiting"))
       table.add({{""}, {fmt::format("{} waiting in the queue", waiting), Colour::yellow}});
   }

@@ -142,6 +142,7 @@ json::object pool_object(const PoolEntry& pool) {
     backends.push_back(backend_object(*pool.config, i, *pool.backends[i]));
   json::object object;
   object["name"] = pool.state->name;
+  object["mode"] = pool.config->mode == config::Mode::tcp ? "tcp" : "http";
   object["algorithm"] = pool.config->balance.algorithm;
   object["affinity"] = affinity_object(pool);
   object["limits"] = {{"inflight", limits.inflight},
@@ -215,6 +216,8 @@ json::object causes_object(const Inventory& inventory) {
     uint64_t total = 0;
     for (const auto& route : inventory.routes)
       for (const auto& worker : route->cells) total += worker.causes[i].get();
+    for (const auto& listener : inventory.tcp)
+      for (const auto& worker : listener->cells) total += worker.ends[i].get();
     if (total > 0) causes[kCauses[i].name] = total;
   }
   return causes;

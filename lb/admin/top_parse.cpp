@@ -64,6 +64,8 @@ TopSample parse_top(std::string_view status_text, std::string_view pools_text, s
     TopPool pool;
     pool.name = text(from, "name");
     pool.algorithm = text(from, "algorithm");
+    if (const auto* mode = from.as_object().if_contains("mode"); mode && *mode == "tcp")
+      pool.algorithm = "tcp, " + pool.algorithm;
     pool.inflight = number(from, "inflight");
     pool.waiting = number(from, "waiting");
     pool.retrying = number(from, "retrying");

@@ -144,8 +144,7 @@ bool TcpSession::read_hello() {
       end(Cause::client_gone, How::orderly);
       return false;
     }
-    if (!begun_) state_->cells[worker_.index].sessions.add();
-    begun_ = true;
+    begin();
     const auto result =
         net::parse_client_hello({into, peeked.bytes}, {worker_.send_scratch.get(), net::kMaxClientHello}, hello);
     if (result.status == net::HelloParse::Status::need_more && !client_.peer_fin) return false;
@@ -164,8 +163,7 @@ bool TcpSession::read_hello() {
     }
     server_name_ = hello.server_name;
   }
-  if (!begun_) state_->cells[worker_.index].sessions.add();
-  begun_ = true;
+  begin();
   client_.readable = true;
   phase_ = Phase::deciding;
   return true;

@@ -29,7 +29,6 @@ TcpSession::TcpSession(Worker& worker, std::shared_ptr<const ListenerInfo> liste
 TcpSession::~TcpSession() = default;
 
 void TcpSession::start() {
-  begun_ = !listener_->proxy_protocol && !listener_->tls && tcp_ && !tcp_->reads_hello;
   if (!tcp_) return end(Cause::no_route, How::reset);
   if (worker_.shared.memory.load(std::memory_order_relaxed) >= MemoryLevel::refuse_requests)
     return refuse(Cause::overload_memory);
@@ -38,8 +37,8 @@ void TcpSession::start() {
   if (open.fetch_add(1, std::memory_order_relaxed) >= tcp_->max_sessions && tcp_->max_sessions)
     return refuse(Cause::listener_limit);
   if (!worker_.poller.add(client_.stream.fd(), client_)) return refuse(Cause::overload_connections);
-  if (begun_) {
-    state_->cells[worker_.index].sessions.add();
+  if (!listener_->proxy_protocol && !listener_->tls && !tcp_->reads_hello) {
+    begin();
     return choose_pool();
   }
   worker_.wheel.arm(*this, worker_.now + listener_->header_timeout);
@@ -53,9 +52,15 @@ void TcpSession::start() {
 }
 
 void TcpSession::refuse(Cause cause) {
-  if (!begun_ && state_) state_->cells[worker_.index].sessions.add();
-  begun_ = true;
+  begin();
   end(cause, How::reset);
+}
+
+/// It counts as a session from now on.
+void TcpSession::begin() {
+  if (begun_ || !state_) return;
+  begun_ = true;
+  state_->cells[worker_.index].sessions.add();
 }
 
 void TcpSession::cut(Cause cause) { end(cause, How::reset); }
@@ -189,7 +194,7 @@ void TcpSession::end(Cause cause, How how) {
   const bool related = phase_ == Phase::relay;
   phase_ = Phase::ended;
   cancel();
-  if (begun_ && state_) record(cause);
+  if (begun_) record(cause);
   up_.release(worker_.tcp.means());
   down_.release(worker_.tcp.means());
   if (related && how == How::reset && server_.stream.open()) server_.stream.close_with_reset();

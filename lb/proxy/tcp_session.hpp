@@ -90,6 +90,7 @@ class TcpSession final : public Timer {
   void begin_relay();
 
   // tcp_session.cpp
+  void begin();
   void move(Side& from);
   net::Flow& flow_from(const Side& side) { return &side == &client_ ? up_ : down_; }
   void count(Side& from, uint64_t taken, uint64_t given);
@@ -141,7 +142,7 @@ class TcpSession final : public Timer {
   Cause last_cause_ = Cause::none;
   bool counted_ = false;  // among the listener's sessions
   bool admitted_ = false, backend_held_ = false, attached_ = false;
-  bool begun_ = false;  // it counts as a session: what comes before one is there, or has begun to come
+  bool begun_ = false;  // see begin(): what comes before a session is there, or has begun to come
   char peer_text_[46];
 };
 

@@ -1,4 +1,5 @@
 """A pair of the manual at work: HAProxy or nginx on one side, the daemon on the other, both before the same origins."""
+import re
 import threading
 from urllib.parse import urljoin, urlsplit
 
@@ -98,9 +99,10 @@ class PairTest(WeirTest):
         peer = peers.Peer(self.kind, their_text, places, folder)
         self.addCleanup(peer.stop)
         our_text = folder.localized(peers.BACKEND.sub(lambda m: places[m[0]], our_text))
-        our_text = our_text.replace('bind: ":80"', 'bind: "127.0.0.1:0"')
+        our_text = re.sub(r'bind: ":\d+"', 'bind: "127.0.0.1:0"', our_text)
+        listener = re.search(r"listeners:\s*\{?\s*(\w+):", our_text)[1]
         daemon = self.weir(f'workers: 1\nadmin: {{ socket: off, bind: "127.0.0.1:0" }}\n{our_text}', access_log=False)
-        return Pair(Side(peer.address()), Side(daemon.address()), origins, daemon, peer)
+        return Pair(Side(peer.address()), Side(daemon.address(listener)), origins, daemon, peer)
 
     def assert_same(self, pair, *headers, **request):
         """Both sides make the same of a request: status, origin, path, Host, the named headers; gives ours."""

@@ -64,7 +64,12 @@ def has(text, beginning):
     return re.search(rf"^{beginning}", text, re.M) is not None
 
 
+STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"  # Debian ships it apart
+
+
 def weir_text(text):
+    if "mode: tcp" in text:
+        return text
     if has(text, "pools:") and "backends:" not in text:
         text += '    backends: { a: "http://10.0.0.1:8080" }\n'
     if not has(text, "pools:"):
@@ -93,6 +98,9 @@ def nginx_text(text, folder):
         text += "server { listen 80; location / { proxy_pass http://app; } }\n"
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     user = "user root;\n" if os.geteuid() == 0 else ""
+    if has(text, "stream {"):
+        module = f"load_module {STREAM};\n" if os.path.exists(STREAM) else ""
+        return f"{module}{user}daemon off;\npid {folder}/nginx.pid;\nerror_log stderr error;\nworker_processes 1;\nevents {{ worker_connections 256; }}\n{text}"
     log = "" if "access_log" in text else "access_log off;\n"
     return (f"{user}daemon off;\npid {folder}/nginx.pid;\nerror_log stderr error;\nworker_processes 1;\nevents {{ worker_connections 256; }}\n"
             f"http {{\n{temporary}{log}{text}}}\n")
@@ -144,8 +152,8 @@ class Peer:
             self.sockets[port] = sock
         return self.sockets[port]
 
-    def address(self, port="80"):
-        return "127.0.0.1:%d" % self.sockets[port].getsockname()[1]
+    def address(self, port=None):
+        return "127.0.0.1:%d" % (self.sockets[port] if port else next(iter(self.sockets.values()))).getsockname()[1]
 
     def said(self):
         self.errors.flush()

@@ -1,5 +1,6 @@
 """What the tests of mode: tcp share: configurations, servers that speak no HTTP, and clients of plain sockets."""
 import socket
+import ssl
 import threading
 
 from daemon import backend_map
@@ -23,6 +24,16 @@ def connect(daemon, listener="db", timeout=20):
     sock = socket.create_connection((host, int(port)), timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def hello_of(context, name):
+    """What a client says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
 
 
 def read_all(sock):

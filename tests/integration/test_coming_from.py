@@ -1,13 +1,16 @@
 """docs/coming-from-*.md: what it shows of HAProxy and nginx is right, and does what Weir's side does; where the manual says that they differ, they do."""
 import glob
 import os
+import ssl
 import tempfile
+import unittest
 from base64 import b64encode
 
 import peers
 from client import Client
 from harness import WeirTest, run_command, wait_until
 from pairs import FILES, PASSWORD, PairTest
+from tcp import hello_of
 
 A, B, SPARE = "10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.9:8080"
 PAGES = sorted(os.path.basename(p) for p in glob.glob(os.path.join(peers.ROOT, "docs", "coming-from*.md")))
@@ -65,6 +68,18 @@ class Common(PairTest):
             self.assertEqual(self.shares(side, 9), {A: 6, B: 3})
         return pair
 
+    def try_tcp(self):
+        """Sessions of mode tcp: both backends, the less loaded one first, and an end of one side is one for the other."""
+        pair = self.pair("tcp")
+        for side in pair.sides:
+            with Client(side.address) as first, Client(side.address) as second:
+                homes = {c.request("GET", "/").header("x-origin") for c in (first, second)}
+                self.assertEqual(len(homes), 2)
+        pair.origins["10.0.0.1:3306"].kill()
+        for side in pair.sides:
+            self.assertEqual({side.ask().origin for _ in range(6)}, {"10.0.0.2:3306"})
+        return pair
+
     def try_hash(self, name, make):
         """The same key always to the same origin, and the keys to both."""
         pair = self.pair(name)
@@ -116,6 +131,22 @@ class Common(PairTest):
 
 class Haproxy(Common):
     page, kind = "coming-from-haproxy.md", "haproxy"
+
+    def test_tcp(self):
+        self.try_tcp()
+
+    def test_sni(self):
+        """Who names mail.example.com gets one backend, who names another one, or none, the other; the hello arrives as it was sent."""
+        pair = self.pair("sni")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        for name, home in (("mail.example.com", "10.0.0.1:443"), ("www.example.com", "10.0.0.2:443"), (None, "10.0.0.2:443")):
+            for side in pair.sides:
+                hello = hello_of(context, name)
+                with Client(side.address) as client:
+                    client.send(hello)
+                    wait_until(lambda: any(hello in o.raw() for o in pair.origins.values()), what="the hello at an origin")  # noqa: B023
+                self.assertEqual([a for a, o in pair.origins.items() if hello in o.raw()], [home], name)
 
     def test_first(self):
         pair = self.try_weights("first")
@@ -224,6 +255,10 @@ class Haproxy(Common):
 
 class Nginx(Common):
     page, kind = "coming-from-nginx.md", "nginx"
+
+    @unittest.skipUnless(os.path.exists(peers.STREAM), "libnginx-mod-stream is not installed")
+    def test_tcp(self):
+        self.try_tcp()
 
     def test_first(self):
         pair = self.try_weights("first")

@@ -6,23 +6,13 @@ import threading
 import time
 
 from harness import WeirTest, wait_until
-from tcp import Server, attempt, connect, echo, named, read_all, read_exactly, tcp_config, tcp_pool
+from tcp import Server, attempt, connect, echo, hello_of, named, read_all, read_exactly, tcp_config, tcp_pool
 from test_proxy_protocol import SIGNATURE, tlv, v1, v2
 from tls import CertifiedTest
 
 
 def wrap(sock, context, name):
     return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=False)
-
-
-def hello_of(context, name):
-    """What a client says first."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    try:
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
 
 
 def in_records(hello, size):

@@ -137,7 +137,7 @@ export class Pools {
       set_text(parts.counts.children[i], `${number(n)} ${status}`);
     });
     const limit = pool.limits.inflight ? ` of ${number(pool.limits.inflight)}` : '';
-    set_text(parts.algorithm, pool.algorithm.replaceAll('_', ' '));
+    set_text(parts.algorithm, (pool.mode === 'tcp' ? 'tcp sessions, ' : '') + pool.algorithm.replaceAll('_', ' '));
     set_text(parts.figures, `${number(pool.rate)} /s · ${number(pool.inflight)}${limit} in flight` +
       (pool.waiting ? ` · ${number(pool.waiting)} waiting` : '') + (pool.retrying ? ` · ${number(pool.retrying)} retrying` : ''));
     set(parts.element, 'data-tone', pool.usable ? 'quiet' : 'bad');
