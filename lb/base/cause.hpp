@@ -29,6 +29,7 @@ enum class Cause : uint8_t {
   misdirected,
   client_gone,
   client_too_slow,
+  http2_flood,
   // routing and policy
   no_route,
   fixed_response,
@@ -109,6 +110,8 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::client_gone, "client_gone", "", 499,
               "The client closed its connection before the answer was complete."},
     CauseInfo{Cause::client_too_slow, "client_too_slow", "", 499, "The client did not read for timeout.send_stall."},
+    CauseInfo{Cause::http2_flood, "http2_flood", "", 499,
+              "The client did more on its connection of HTTP/2 than limits.http2 lets it."},
     CauseInfo{Cause::no_route, "no_route", "destination_not_found", 404, "No route matches."},
     CauseInfo{Cause::fixed_response, "fixed_response", "", 0, "A route with respond answered."},
     CauseInfo{Cause::redirect, "redirect", "", 0, "A route with redirect answered."},

@@ -1,0 +1,14 @@
+// The metrics of HTTP/2 towards clients.
+#pragma once
+#include <prometheus/metric_family.h>
+
+#include <vector>
+
+#include "lb/base/state.hpp"
+
+namespace weir::admin {
+
+/// Nothing, while no client has spoken it.
+void collect_http2(const ProcessState& process, std::vector<prometheus::MetricFamily>& families);
+
+}  // namespace weir::admin
