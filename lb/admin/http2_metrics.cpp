@@ -1,5 +1,7 @@
 #include "lb/admin/http2_metrics.hpp"
 
+#include <prometheus/metric_family.h>
+
 #include <string>
 #include <utility>
 

@@ -1,10 +1,12 @@
 // The metrics of HTTP/2 towards clients.
 #pragma once
-#include <prometheus/metric_family.h>
-
 #include <vector>
 
 #include "lb/base/state.hpp"
+
+namespace prometheus {
+struct MetricFamily;
+}
 
 namespace weir::admin {
 

@@ -129,8 +129,8 @@ struct alignas(64) WorkerCells {
   Counter http2_connections, http2_streams;  // begun
   Counter http2_resets_received[kHttp2Errors], http2_resets_sent[kHttp2Errors];
   Counter http2_floods[kHttp2Floods.size() + 1];  // by Http2Flood
-  Counter http2_goaways[kHttp2Errors];  // sent
-  Counter tls_handshakes[2][2];         // that ended well: by TLS 1.3 or older, resumed or not
+  Counter http2_goaways[kHttp2Errors];            // sent
+  Counter tls_handshakes[2][2];                   // that ended well: by TLS 1.3 or older, resumed or not
   Counter tls_failures[kTlsFailures];
   Counter proxy_headers[3];  // of the PROXY protocol: version 1, version 2; those of the peer itself
   Counter proxy_failures[kProxyFailures];
