@@ -15,6 +15,7 @@
 #include "lb/base/access_fields.hpp"
 #include "lb/base/content_coding.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/http2.hpp"
 #include "lb/base/log.hpp"
 #include "lb/base/proxy_protocol.hpp"
 
@@ -209,6 +210,9 @@ struct ListenerTls {
   std::optional<Hsts> hsts;
 };
 
+/// Towards clients.
+enum class Protocol { h2, http1 };
+
 struct Listener {
   std::string name;
   std::vector<Endpoint> binds;
@@ -220,7 +224,9 @@ struct Listener {
   milliseconds header_timeout = 10s, keep_alive_timeout = 75s, send_stall = 60s;  // send_stall 0: no such time-out
   bool defer_accept = true;
   bool proxy_protocol = false;  // connections begin with its header, which only trusted_proxies may send
+  std::vector<Protocol> protocols{Protocol::h2, Protocol::http1};  // the first that the client knows
   Location at;
+  bool speaks_http2() const { return std::find(protocols.begin(), protocols.end(), Protocol::h2) != protocols.end(); }
 };
 
 /// Names as written, for they are sent so; they are compared in any case.
@@ -333,6 +339,7 @@ struct Limits {
   uint32_t chunk_ext_bytes = 4 << 10, trailers = 16, trailer_bytes = 4 << 10;
   uint32_t body_min_rate = 240;  // bytes a second, after 5 s; 0: off
   uint32_t handshakes = 1000;    // of TLS, at a time in a worker
+  Http2Limits http2;             // of a client's connection
 };
 
 struct Http {

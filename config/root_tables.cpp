@@ -42,6 +42,9 @@ TypeOf<std::vector<Listener>> listeners_type() {
           "Each connection begins with a header of the PROXY protocol, version 1 or 2, which names the client; only "
           "`trusted_proxies` may connect."),
       key("mode", &Listener::mode, mode_type(), "What it carries: requests, or the bytes of TCP sessions as they are."),
+      key("protocols", &Listener::protocols,
+          one_or_more(choice<Protocol>({{"h2", Protocol::h2}, {"http/1.1", Protocol::http1}})),
+          "What it offers by TLS (ALPN), best first; without TLS, `h2` is for clients that begin with it."),
   };
   keys = std::move(keys) + tcp_listener_keys();
   for (const char* name : {"role", "protocol"}) keys.push_back(later<Listener>(name));
@@ -71,6 +74,7 @@ TypeOf<Limits> limits_section() {
            "A body that comes slower than this after 5 s is 408."),
        key("handshakes", &Limits::handshakes, count(1, 1'000'000),
            "TLS handshakes at a time in a worker; above it the oldest one makes room."),
+       key("http2", &Limits::http2, http2_section(), "What a client may do on a connection of HTTP/2."),
        key("chunk_ext_bytes", &Limits::chunk_ext_bytes, bytes(0, 64 * KiB), "Chunk extensions of a message."),
        key("trailers", &Limits::trailers, count(0, 256), "Trailer fields of a message."),
        key("trailer_bytes", &Limits::trailer_bytes, bytes(0, 64 * KiB), "… and their bytes.")});
@@ -302,7 +306,7 @@ Section<Config> make_root() {
       key("upgrade_timeout", &Config::upgrade_timeout, duration(1s, 1h),
           "How long the new process of an upgrade may take until it serves; else the old one goes on."),
   };
-  for (const char* name : {"cache", "jobs", "http2", "zone"}) keys.push_back(later<Config>(name));
+  for (const char* name : {"cache", "jobs", "zone"}) keys.push_back(later<Config>(name));
   return {"configuration", "", std::move(keys)};
 }
 

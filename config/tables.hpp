@@ -25,6 +25,9 @@ void check_secret(Reader& in, const Node& root, const Config& config);
 TypeOf<Compress> compress_section();
 TypeOf<Compression> compression_section();
 
+/// `limits.http2`.
+TypeOf<Http2Limits> http2_section();
+
 TypeOf<Log> log_section();
 TypeOf<Tracing> tracing_section();
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "lb/admin/family_writer.hpp"
+#include "lb/admin/http2_metrics.hpp"
 #include "lb/admin/latency.hpp"
 #include "lb/admin/process_facts.hpp"
 #include "lb/admin/proxy_metrics.hpp"
@@ -407,6 +408,7 @@ class Collector final : public prometheus::Collectable {
     std::vector<MetricFamily> families;
     collect_process(sources_.process, sources_.log_lines_lost(), families);
     collect_tls(sources_.process, *inventory_, families);
+    collect_http2(sources_.process, families);
     if (inventory_->proxy_protocol) collect_proxy_protocol(sources_.process, families);
     collect_routes(*inventory_, families);
     collect_pools(*inventory_, families);

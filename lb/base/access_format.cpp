@@ -44,7 +44,7 @@ void append_or_dash(std::string_view value, std::string& out) {
 
 std::string_view protocol(const AccessRecord& record) {
   if (record.minor == AccessRecord::kTcp) return "TCP";
-  return record.minor == 0 ? "HTTP/1.0" : "HTTP/1.1";
+  return record.minor == 1 ? "HTTP/1.1" : record.minor == 0 ? "HTTP/1.0" : "HTTP/2.0";
 }
 
 bool is_header(LogField field) { return field == LogField::request_header || field == LogField::response_header; }

@@ -30,6 +30,7 @@ enum class Cause : uint8_t {
   client_gone,
   client_too_slow,
   bad_client_hello,
+  http2_flood,
   // routing and policy
   no_route,
   fixed_response,
@@ -114,6 +115,8 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::client_too_slow, "client_too_slow", "", 499, "The client did not read for timeout.send_stall."},
     CauseInfo{Cause::bad_client_hello, "bad_client_hello", "tls_protocol_error", 0,
               "What a client sent first to a listener that chooses by SNI is no TLS ClientHello."},
+    CauseInfo{Cause::http2_flood, "http2_flood", "", 499,
+              "The client did more on its connection of HTTP/2 than limits.http2 lets it."},
     CauseInfo{Cause::no_route, "no_route", "destination_not_found", 404,
               "No route matches; in mode tcp: the listener has no pool for the name."},
     CauseInfo{Cause::fixed_response, "fixed_response", "", 0, "A route with respond answered."},

@@ -14,6 +14,7 @@
 #include "lb/base/content_coding.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
+#include "lb/base/http2.hpp"
 #include "lb/base/proxy_protocol.hpp"
 #include "lb/base/tls_failure.hpp"
 #include "lb/base/trace_counters.hpp"
@@ -141,7 +142,11 @@ struct alignas(64) WorkerCells {
   Counter requests_parsed, protocol_errors[kCauseCount];  // refused before a route was known
   Counter headers_dropped_underscore;
   Counter tunnels_opened, tunnels_closed;
-  Counter tls_handshakes[2][2];  // that ended well: by TLS 1.3 or older, resumed or not
+  Counter http2_connections, http2_streams;  // begun
+  Counter http2_resets_received[kHttp2Errors], http2_resets_sent[kHttp2Errors];
+  Counter http2_floods[kHttp2Floods.size() + 1];  // by Http2Flood
+  Counter http2_goaways[kHttp2Errors];            // sent
+  Counter tls_handshakes[2][2];                   // that ended well: by TLS 1.3 or older, resumed or not
   Counter tls_failures[kTlsFailures];
   Counter proxy_headers[3];  // of the PROXY protocol: version 1, version 2; those of the peer itself
   Counter proxy_failures[kProxyFailures];

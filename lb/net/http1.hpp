@@ -76,7 +76,7 @@ struct Head {
   const char* base = nullptr;
   uint32_t size = 0;  // bytes of the head, its last empty line included
   uint16_t field_count = 0;
-  uint8_t minor = 1;  // HTTP/1.minor
+  uint8_t minor = 1;  // HTTP/1.minor; 2: it came by HTTP/2
   Framing framing = Framing::none;
   bool keep_alive = true;           // may the connection be used again after this message?
   bool connection_upgrade = false;  // Connection names Upgrade

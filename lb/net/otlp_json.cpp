@@ -150,10 +150,13 @@ void append_server(const RequestSpan& request, std::string& out) {
   address_attributes(request.host, attributes);
   attributes.text(WEIR_TEXT("client.address"), request.client);
   attributes.plain(WEIR_TEXT("network.peer.address"), request.peer);
-  attributes.plain(WEIR_TEXT("network.protocol.version"), request.minor == 0 ? "1.0" : "1.1");
+  attributes.plain(WEIR_TEXT("network.protocol.version"), request.minor == 1   ? "1.1"
+                                                          : request.minor == 0 ? "1.0"
+                                                                               : "2");
   attributes.text(WEIR_TEXT("user_agent.original"), request.user_agent);
   if (request.answered) attributes.integer(WEIR_INTEGER("http.response.status_code"), request.status);
-  const bool client_left = request.cause == Cause::client_gone || request.cause == Cause::client_too_slow;
+  const bool client_left = request.cause == Cause::client_gone || request.cause == Cause::client_too_slow ||
+                           request.cause == Cause::http2_flood;
   // What the client got is an error, or ended before its end; that a service of auth.forward says no isn't.
   const bool broken =
       is_error(request.cause) && request.cause != Cause::auth_refused && (!request.answered || request.status < 400);

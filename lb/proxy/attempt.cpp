@@ -4,6 +4,7 @@
 
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/http2_stream.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -53,6 +54,7 @@ void Exchange::connect_upstream(bool fresh) {
   const Connection connection =
       open_connection(worker_, *pool_, *set_, fresh, idempotent_ ? Duration::max() : kFreshEnough, *this, *connection_);
   upstream_ = connection.upstream;
+  if (head.minor == 2) upstream_->receive_room = Http2Stream::kReceive;  // many may wait on one connection
   attempt_reused_ = upstream_->reused();
   if (attempt_reused_) return send_request();
   stash_body();
@@ -118,7 +120,7 @@ RequestContext Exchange::request_context() const {
 
 /// RFC 9110 §7.8; an Upgrade with a body, or to h2c, is forwarded as an ordinary request (security-rules A10).
 bool Exchange::wants_upgrade() const {
-  return head.connection_upgrade && head.minor == 1 && head.framing == http1::Framing::none &&
+  return head.connection_upgrade && head.minor != 0 && head.framing == http1::Framing::none &&
          head.has(http1::FieldId::upgrade) && !http1::field_contains(head, http1::FieldId::upgrade, "h2c");
 }
 

@@ -7,6 +7,7 @@
 
 #include "lb/base/endpoint.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/http2_session.hpp"
 #include "lb/proxy/proxy_side.hpp"
 #include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/worker.hpp"
@@ -124,10 +125,13 @@ void DownstreamConnection::on_events(uint32_t events) {
   if ((events & EPOLLERR) || ((events & EPOLLHUP) && state_ != State::tunnel))
     return lost(cause_of(stream_.take_error()));
   if ((events & EPOLLOUT) && !out_.empty() && !flush()) return;
+  if (http2_) [[unlikely]]
+    http2_->on_event();
   pump();
 }
 
 void DownstreamConnection::lost(Cause cause) {
+  if (http2_) http2_->fail_streams(cause);
   if (exchange_)
     exchange_->on_downstream_failed(cause);
   else
@@ -183,6 +187,7 @@ bool DownstreamConnection::pump_once() {
       if (!readable_) return false;
       discard();
       return true;
+    case State::http2: return readable_ && http2_->receive();
     case State::waiting:
     case State::closed: return false;
   }
@@ -210,7 +215,7 @@ void DownstreamConnection::receive_head() {
     return;
   }
   const size_t used = take_request(into, result.bytes);
-  if (state_ != State::closed && state_ != State::linger)
+  if (state_ != State::closed && state_ != State::linger && state_ != State::http2)
     in_.append(worker_.buffers, {into + used, result.bytes - used});
 }
 
@@ -235,6 +240,11 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
     return 0;
   }
   head_started_ = {};
+  if (result.status == http1::Parse::error && begins_http2(result, *exchange)) {
+    worker_.recycle(exchange);
+    begin_http2({bytes, size});
+    return size;
+  }
   exchange_ = exchange;
   worker_.cells.requests_parsed.add();
   if (result.status == http1::Parse::error) {
@@ -429,19 +439,30 @@ void DownstreamConnection::close() {
   state_ = State::closed;
   if (proxy_) [[unlikely]]
     close_upstream();
+  if (http2_) [[unlikely]] {
+    http2_->say_end();
+    http2_->fail_streams(Cause::client_gone);
+  }
   cancel();
   worker_.forget_unwatched(unwatched_at_);
   stream_.close();
   worker_.retire(this);
 }
 
+bool DownstreamConnection::idle() const {
+  if (state_ == State::http2) return http2_->idle();
+  return !exchange_ && in_.empty() && state_ == State::head;
+}
+
 bool DownstreamConnection::close_if_idle() {
+  if (state_ == State::http2) return http2_->end_if_idle();
   if (!idle() || head_started_ != TimePoint{}) return false;
   begin_linger();
   return true;
 }
 
 void DownstreamConnection::abort_for_drain() {
+  if (http2_) http2_->abort_for_drain();
   if (exchange_) exchange_->abort_for_drain();
 }
 

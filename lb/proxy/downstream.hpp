@@ -22,6 +22,7 @@ namespace weir::proxy {
 
 class Acceptor;
 class Exchange;
+class Http2Session;
 struct ProxySide;
 struct UpstreamSet;
 class UpstreamConnection;
@@ -35,6 +36,7 @@ struct ListenerInfo {
   bool defer_accept = true;
   bool proxy_protocol = false;                // of new connections
   bool tcp = false;                           // mode: tcp
+  bool http2 = false;                         // without TLS, by prior knowledge
   std::string key, name;                      // see listener_key()
   std::shared_ptr<const net::TlsServer> tls;  // of new connections; null: plain
   std::string hsts;                           // see hsts_line()
@@ -48,6 +50,7 @@ class DownstreamConnection final : public Downstream, public Timer {
   /// Arms the first time-out and reads what has come with the connection. May close it.
   void start();
   void refuse_requests() { refuse_ = true; }
+  bool refuses_requests() const { return refuse_; }
   /// Before start(): the client is expected to begin with TLS. False: out of memory.
   bool begin_tls();
   /// Before start(), in place of begin_tls(): the header of the PROXY protocol comes first, whatever comes then.
@@ -82,8 +85,10 @@ class DownstreamConnection final : public Downstream, public Timer {
   bool keep_upstream(UpstreamConnection& connection);
   /// … is closed.
   void forget_upstream(const UpstreamConnection& connection);
-  bool idle() const { return !exchange_ && in_.empty() && state_ == State::head; }
+  bool idle() const;
   bool served_requests() const { return requests_ > 0; }
+  /// Tells a client of HTTP/2 to open no more streams here; they go on to their ends.
+  void begin_drain();
   /// Breaks off what is under way, at the end of a drain.
   void abort_for_drain();
   void close();
@@ -95,7 +100,8 @@ class DownstreamConnection final : public Downstream, public Timer {
 
  private:
   friend class Worker;
-  enum class State : uint8_t { proxy_header, handshake, head, body, waiting, tunnel, linger, closed };
+  friend class Http2Session;
+  enum class State : uint8_t { proxy_header, handshake, head, body, waiting, tunnel, http2, linger, closed };
   enum class Body : uint8_t { none, length, chunked };
 
   void on_events(uint32_t events) override;
@@ -111,6 +117,8 @@ class DownstreamConnection final : public Downstream, public Timer {
   void set_peer(const Endpoint& peer);
   void end_handshake(TlsFailure failure, const char* detail);
   void refuse_plain_http();
+  bool begins_http2(const http1::ParseResult& result, const Exchange& exchange) const;
+  void begin_http2(std::string_view bytes);
   void receive_head();
   void receive_body();
   void receive_tunnel();
@@ -131,6 +139,7 @@ class DownstreamConnection final : public Downstream, public Timer {
   net::Buffer in_, out_;
   Exchange* exchange_ = nullptr;
   std::unique_ptr<ProxySide> proxy_;  // with the PROXY protocol on one of the two sides
+  std::unique_ptr<Http2Session> http2_;
   DownstreamConnection* next_ = nullptr;
   DownstreamConnection* previous_ = nullptr;
   std::list<DownstreamConnection*>::iterator handshake_{};  // with State::handshake

@@ -1,6 +1,7 @@
 // The time-outs of a client's connection.
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/http2_session.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -49,6 +50,7 @@ void DownstreamConnection::on_timer(TimePoint now) {
       return arm_for_body();
     }
     case State::linger: return close();
+    case State::http2: return http2_->on_timer(now);
     case State::waiting:
     case State::tunnel:
     case State::closed: return;

@@ -99,7 +99,7 @@ void Exchange::fail(Cause why, const char* detail) {
 void Exchange::on_downstream_failed(Cause cause, const char* detail) {
   if (phase_ == Phase::queued) leave_queue();
   if (upstream_) release_upstream(false);
-  const bool gone = cause == Cause::client_gone || cause == Cause::client_too_slow;
+  const bool gone = cause == Cause::client_gone || cause == Cause::client_too_slow || cause == Cause::http2_flood;
   if (!gone && !head_sent_) return refuse(cause, detail);
   if (phase_ == Phase::tunnel) worker_.cells.tunnels_closed.add();
   // An answer of which the last byte is already with the kernel is complete; otherwise the first cause stands.
@@ -110,7 +110,11 @@ void Exchange::on_downstream_failed(Cause cause, const char* detail) {
 
 void Exchange::abort_for_drain() {
   if (phase_ == Phase::queued) leave_queue();
-  if (phase_ == Phase::tunnel) return end_tunnel();
+  if (phase_ == Phase::tunnel) {
+    cause_ = Cause::draining;
+    if (websocket_) say_going_away();
+    return end_tunnel();
+  }
   fail(Cause::draining);
 }
 

@@ -15,6 +15,7 @@
 #include "lb/net/encoder.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/net/trace_context.hpp"
+#include "lb/net/websocket.hpp"
 #include "lb/proxy/auth_question.hpp"
 #include "lb/proxy/backend_use.hpp"
 #include "lb/proxy/head_writer.hpp"
@@ -216,6 +217,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void end_tunnel_if_done();
   void tunnel_timed_out();
   void end_tunnel();
+  void say_going_away();
 
   // local_response.cpp
   void answer_error(Cause why, const char* detail = "", std::string_view extra_fields = {});
@@ -292,6 +294,8 @@ class Exchange final : public Timer, public UpstreamUser {
   bool raced_ = false;           // the keep-alive race was met once
   bool upstream_reusable_ = false;
   bool upstream_end_ = false, downstream_end_ = false;  // tunnel
+  bool websocket_ = false;
+  net::WebSocketFrames frames_;  // that a WebSocket's client is sent
 };
 
 }  // namespace weir::proxy

@@ -42,7 +42,7 @@ void Exchange::forward_request_start(std::string_view request_head) {
   }
   first_body_ = {};
   if (sent == Sent::failed) return upstream_->look_for_end();
-  expecting_ = head.expect_continue && head.minor == 1 && !body_complete_ && data.empty();
+  expecting_ = head.expect_continue && head.minor != 0 && !body_complete_ && data.empty();
   arm_phase(expecting_ ? route_->timeout.expect : body_complete_ ? route_->timeout.response : route_->timeout.idle);
   if (!body_complete_) downstream_->resume();
 }
@@ -124,6 +124,8 @@ void Exchange::on_upstream_bytes(char* data, size_t size) {
     if (size == 0) return upstream_->head.release(worker_.buffers);
   }
   if (response.status == 101) return enter_tunnel(response, {data, size});
+  // By HTTP/2 a WebSocket is open with any 2xx (RFC 8441 §5), and this backend has opened none.
+  if (upgrade_ && head.minor == 2 && response.status / 100 == 2) return bad_response(Cause::upstream_bad_response);
   if (retry_status(response.status)) return;
   forward_head(response, data, size);
 }
@@ -134,7 +136,7 @@ bool Exchange::forward_interim() {
     bad_response(Cause::upstream_bad_response);
     return false;
   }
-  if (head.minor == 1) {
+  if (head.minor != 0) {
     HeadWriter writer(worker_.send_scratch.get(), Worker::kSendScratch);
     write_interim_head(writer, worker_.response_head);
     const iovec bytes = part(writer.view());

@@ -58,7 +58,10 @@ bool DownstreamConnection::shake_hands() {
   worker_.tls.handshakes.erase(handshake_);
   worker_.cells.tls_handshakes[tls.tls13()][tls.resumed()].add();
   state_ = State::head;
-  arm_for_head();
+  if (tls.alpn() == "h2")
+    begin_http2({});
+  else
+    arm_for_head();
   return true;
 }
 

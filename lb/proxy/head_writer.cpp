@@ -160,7 +160,7 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   out.add(context.granted);
   if (!context.identity.empty()) write_identity(out, context.identity, rules);
   if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
-  field("Via", head.minor == 0 ? "1.0 weir" : "1.1 weir");
+  field("Via", head.minor == 1 ? "1.1 weir" : head.minor == 0 ? "1.0 weir" : "2.0 weir");
 }
 
 /// The Cookie lines without the pairs of one name; the others keep their bytes. A line of which nothing is left is left

@@ -30,7 +30,9 @@ net::TlsServerSettings settings_of(const config::Listener& listener, const std::
   if (tls.client_ca) settings.client_ca = file_of(*tls.client_ca);
   settings.require_client = tls.client_auth == config::ListenerTls::ClientAuth::require;
   settings.tls12 = tls.versions == config::ListenerTls::Versions::from_12;
-  if (listener.mode == config::Mode::http) settings.protocols = {"http/1.1"};
+  if (listener.mode == config::Mode::http)
+    for (const auto protocol : listener.protocols)
+      settings.protocols.push_back(protocol == config::Protocol::h2 ? "h2" : "http/1.1");
   settings.secrets = secrets;
   return settings;
 }

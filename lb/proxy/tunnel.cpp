@@ -22,11 +22,28 @@ bool protocol_matches(const http1::ResponseHead& response, const http1::RequestH
   });
 }
 
+/// By HTTP/2 the key is ours, and so is what it proves (RFC 8441 §5).
+bool accepts_key(http1::ResponseHead& response, const http1::RequestHead& request) {
+  std::string_view key, accept;
+  for (const auto& field : request.all())
+    if (http1::equals_ignore_case(request.name(field), "sec-websocket-key")) key = request.value(field);
+  for (auto& field : response.all())
+    if (http1::equals_ignore_case(response.name(field), "sec-websocket-accept")) {
+      accept = response.value(field);
+      field.drop = true;
+    }
+  const auto right = net::websocket_accept(key);
+  return accept == std::string_view(right.data(), right.size());
+}
+
 }  // namespace
 
 /// The backend has switched protocols: right only if the client asked for that one.
 void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest) {
   if (!upgrade_ || !protocol_matches(response, head)) return bad_response(Cause::upstream_bad_response);
+  if (head.minor == 2 && !accepts_key(response, head)) return bad_response(Cause::upstream_bad_response);
+  websocket_ = http1::field_contains(head, FieldId::upgrade, "websocket");
+  frames_ = {};
   note_response(response.status);
   status_ = response.status;
   upstream_reusable_ = false;
@@ -48,6 +65,7 @@ void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest
                     {const_cast<char*>(rest.data()), rest.size()}};
   bytes_sent_ += writer.size() + rest.size();
   if (downstream_->send(parts, rest.empty() ? 1 : 2) == Sent::failed) return on_downstream_failed(Cause::client_gone);
+  if (websocket_) frames_.follow(rest);
   upstream_->head.release(worker_.buffers);
   arm_phase(route_->timeout.tunnel);
   downstream_->enter_tunnel();
@@ -63,6 +81,7 @@ void Exchange::on_tunnel_data(std::string_view data) {
 void Exchange::on_upstream_tunnel_data(std::string_view data) {
   const iovec bytes{const_cast<char*>(data.data()), data.size()};
   bytes_sent_ += data.size();
+  if (websocket_) frames_.follow(data);
   if (downstream_->send(&bytes, 1) == Sent::failed) return on_downstream_failed(Cause::client_gone);
   arm_phase(route_->timeout.tunnel);
 }
@@ -90,6 +109,14 @@ void Exchange::end_tunnel_if_done() {
 void Exchange::tunnel_timed_out() {
   cause_ = Cause::tunnel_timeout;
   end_tunnel();
+}
+
+/// RFC 6455 §7.4.1, so that a browser knows to connect again, unless it would stand within another frame.
+void Exchange::say_going_away() {
+  if (!frames_.may_add()) return;
+  const iovec bytes{const_cast<char*>(net::kGoingAway.data()), net::kGoingAway.size()};
+  bytes_sent_ += bytes.iov_len;
+  downstream_->send(&bytes, 1);
 }
 
 void Exchange::end_tunnel() {

@@ -14,6 +14,7 @@
 #include "lb/proxy/compressor.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/http2_session.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -130,6 +131,10 @@ void Worker::begin_closing(const std::vector<std::string>& removed) {
       closing_acceptors_.push_back(std::move(acceptor));
     }
   std::erase(acceptors_, nullptr);
+  if (removed.empty()) return;
+  for (DownstreamConnection* connection = downstream_; connection; connection = connection->next_)
+    if (std::find(removed.begin(), removed.end(), connection->listener().key) != removed.end())
+      connection->begin_drain();
 }
 
 void Worker::update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed) {
@@ -152,6 +157,7 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
       info->proxy_protocol = configured[i].proxy_protocol;
       info->tls = runtime->shared->tls[i];
       info->tcp = configured[i].mode == config::Mode::tcp;
+      info->http2 = configured[i].speaks_http2();
       info->hsts = hsts_line(configured[i]);
     }
   for (auto& acceptor : acceptors_) acceptor->set_options();
@@ -264,6 +270,18 @@ Compressor& Worker::compressor() {
   return *compressor_;
 }
 
+Http2Worker& Worker::http2() {
+  if (!http2_) http2_ = std::make_unique<Http2Worker>();
+  return *http2_;
+}
+
+/// What it sends may let others go on, and have something to send themselves.
+void Worker::flush_http2() {
+  for (size_t i = 0; i < http2_->flushing.size(); ++i)
+    if (Http2Session* session = http2_->flushing[i]) session->flush();
+  http2_->flushing.clear();
+}
+
 void Worker::add(DownstreamConnection& connection) {
   shared.connections.value.fetch_add(1, std::memory_order_relaxed);
   connection.next_ = downstream_;
@@ -314,6 +332,7 @@ void Worker::retire(UpstreamConnection* connection) {
 }
 
 void Worker::after_batch() {
+  if (http2_ && !http2_->flushing.empty()) flush_http2();
   if (shared.descriptors_copied) return;
   for (auto* connection : retired_downstream_) delete connection;
   retired_downstream_.clear();
@@ -408,6 +427,13 @@ void Worker::begin_draining() {
   for (auto& acceptor : acceptors_) acceptor->begin_closing(now);
   std::move(acceptors_.begin(), acceptors_.end(), std::back_inserter(closing_acceptors_));
   acceptors_.clear();
+  drain_connections();
+}
+
+/// The others end with their next answer.
+void Worker::drain_connections() {
+  for (DownstreamConnection* connection = downstream_; connection; connection = connection->next_)
+    connection->begin_drain();
 }
 
 void Worker::hand_over(const std::vector<std::string>& closing) {
@@ -416,6 +442,7 @@ void Worker::hand_over(const std::vector<std::string>& closing) {
   for (auto& acceptor : acceptors_) acceptor->halt();
   std::move(acceptors_.begin(), acceptors_.end(), std::back_inserter(handed_acceptors_));
   acceptors_.clear();
+  drain_connections();
 }
 
 void Worker::take_back() {

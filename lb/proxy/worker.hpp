@@ -33,6 +33,7 @@ class Compressor;
 class DownstreamConnection;
 class Exchange;
 class UpstreamConnection;
+struct Http2Worker;
 struct ListenerInfo;
 struct UpstreamSet;
 
@@ -155,6 +156,8 @@ class Worker {
   void add_phantom(std::shared_ptr<BackendState> backend, Duration how_long);
   /// Made when it is needed first.
   Compressor& compressor();
+  /// Likewise.
+  Http2Worker& http2();
   TimePoint refresh_clock() { return now = monotonic_now(); }
   /// "Mon, 31 Jan 2026 12:00:00 GMT", made once a second.
   std::string_view http_date();
@@ -192,7 +195,9 @@ class Worker {
   void watch_all();
   void schedule_tick();
   void after_batch();
+  void flush_http2();
   void update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed);
+  void drain_connections();
   void begin_closing(const std::vector<std::string>& removed);
   void open_listener(NewListener added);
   void close_drained_listeners();
@@ -211,6 +216,7 @@ class Worker {
   std::vector<std::unique_ptr<Exchange>> all_exchanges_;
   std::vector<Exchange*> free_exchanges_;
   std::unique_ptr<Compressor> compressor_;
+  std::unique_ptr<Http2Worker> http2_;
   size_t fewest_free_ = 0;                  // since the last give_back_exchanges()
   std::atomic<uint32_t> grants_posted_{0};  // and not run yet; they name exchanges by pointer
   std::vector<Phantom> phantoms_;

@@ -139,6 +139,22 @@ TEST_CASE("the full file: the top level") {
   CHECK(config.limits.chunk_ext_bytes == 1024);
   CHECK(config.limits.trailers == 8);
   CHECK(config.limits.trailer_bytes == 2048);
+  const Http2Limits& http2 = config.limits.http2;
+  CHECK(http2.streams == 10);
+  CHECK(http2.stream_window == 32u << 10);
+  CHECK(http2.connection_window == 2u << 20);
+  CHECK(http2.fields == 50);
+  CHECK(http2.field_bytes == 16u << 10);
+  CHECK(http2.continuations == 4);
+  CHECK(http2.resets == 500);
+  CHECK(http2.resets_per_minute == 600);
+  CHECK(http2.errors == 20);
+  CHECK(http2.errors_per_minute == 30);
+  CHECK(http2.settings_per_minute == 40);
+  CHECK(http2.pings_per_minute == 50);
+  CHECK(http2.priorities == 60);
+  CHECK(http2.empty_data == 5);
+  CHECK(http2.acks == 70);
   CHECK(config.http.underscores == Http::Underscores::allow);
   CHECK(config.http.reject_escaped_slash);
   CHECK(config.http.reject_path_params);
@@ -167,6 +183,7 @@ TEST_CASE("the full file: the top level") {
   CHECK(web.keep_alive_timeout == 30s);
   CHECK(web.send_stall == 20s);
   CHECK_FALSE(web.defer_accept);
+  CHECK(web.protocols == std::vector{Protocol::http1, Protocol::h2});
 }
 
 TEST_CASE("the admin listener") {

@@ -1,0 +1,81 @@
+// The time-outs of a client's connection of HTTP/2: looked at each second while streams are open, else when the
+// connection has been idle for too long.
+#include <algorithm>
+
+#include "lb/proxy/downstream.hpp"
+#include "lb/proxy/exchange.hpp"
+#include "lb/proxy/http2_session.hpp"
+#include "lb/proxy/http2_stream.hpp"
+#include "lb/proxy/worker.hpp"
+
+namespace weir::proxy {
+
+namespace {
+constexpr auto kLook = std::chrono::seconds(1);
+constexpr auto kBodyClock = std::chrono::seconds(5);  // limits.body_min_rate is judged over so long
+}  // namespace
+
+void Http2Session::arm() {
+  TimePoint at = worker_.now + kLook;
+  if (open_ == 0 && pending_.empty()) {
+    const ListenerInfo& listener = connection_.listener();
+    at = idle_since_ + (connection_.served_requests() ? listener.keep_alive_timeout : listener.header_timeout);
+  }
+  if (drain_ == Drain::announced) at = std::min(at, refuse_at_);
+  worker_.wheel.arm(connection_, at);
+}
+
+void Http2Session::on_timer(TimePoint now) {
+  const ListenerInfo& listener = connection_.listener();
+  if (!pending_.empty() && now - progressed_ >= listener.send_stall) return connection_.lost(Cause::client_too_slow);
+  if (drain_ == Drain::announced && now >= refuse_at_) {
+    drain_ = Drain::refusing;
+    server_.refuse_streams();
+    flush_later();
+  }
+  if (open_ == 0) {
+    const Duration most = connection_.served_requests() ? listener.keep_alive_timeout : listener.header_timeout;
+    if (now - idle_since_ >= most) {
+      server_.terminate(Http2Error::no_error);
+      flush_later();
+    }
+  } else {
+    look_at_streams(now);
+  }
+  if (connection_.state_ == DownstreamConnection::State::http2) arm();
+}
+
+/// limits.body_min_rate counts only while the proxy is willing to read, and until an answer has begun.
+bool Http2Session::body_too_slow(Http2Stream& stream, TimePoint now) const {
+  const int64_t rate = worker_.runtime->config().limits.body_min_rate;
+  if (!rate || stream.told_end_ || stream.websocket_ || now - stream.clock_started_ < kBodyClock) return false;
+  const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - stream.clock_started_).count() * rate;
+  const bool slow = static_cast<int64_t>(stream.clocked_bytes_) < needed;
+  stream.restart_body_clock();
+  return slow && stream.exchange_->wants_body() && !stream.exchange_->response_started();
+}
+
+void Http2Session::look_at_streams(TimePoint now) {
+  const ListenerInfo& listener = connection_.listener();
+  bool stalled = false, going = false;
+  for (Http2Stream* stream = first_; stream;) {
+    Http2Stream* next = stream->next_;
+    // Nothing else can come before the rest of its head.
+    if (!stream->head_whole_ && !stream->closed() && now - stream->began_ >= listener.header_timeout)
+      return end_stalled();
+    if (stream->out_.empty()) {
+      going = true;
+    } else if (now - stream->progressed_ < listener.send_stall) {
+      going = true;
+    } else if (!stream->closed()) {
+      stalled = true;
+      if (server_.window() > 0) stream->end_stalled();
+    }
+    if (stream->exchange_ && body_too_slow(*stream, now)) stream->exchange_->on_downstream_failed(Cause::body_too_slow);
+    stream = next;
+  }
+  // The window of the connection stops them all.
+  if (stalled && !going && server_.window() <= 0) end_stalled();
+}
+
+}  // namespace weir::proxy
