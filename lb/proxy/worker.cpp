@@ -14,6 +14,7 @@
 #include "lb/proxy/compressor.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/http2_upstream.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -107,6 +108,11 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
       const auto& configured = pool->config->backends[b];
       entry.upstreams.back()->use_proxy_protocol(pool->config->proxy_protocol);
       entry.upstreams.back()->ends = pool->config->sessions;
+      entry.upstreams.back()->use_http2(pool->config->protocol != config::Pool::Protocol::h1);
+      if (auto& http2 = entry.upstreams.back()->http2) {
+        http2->keep_alive = pool->config->timeout.keep_alive;
+        http2->user_timeout = pool->user_timeout;
+      }
       const std::string& name = pool->config->tls.server_name;
       entry.upstreams.back()->use_tls(configured.tls ? pool->tls : nullptr,
                                       name.empty() ? configured.url_host() : name);
@@ -313,13 +319,30 @@ void Worker::retire(UpstreamConnection* connection) {
   retired_upstream_.push_back(connection);
 }
 
+void Worker::retire(Http2UpstreamConnection* connection) {
+  net::Poller::retire(*connection);
+  std::erase(unflushed_, connection);
+  retired_http2_.push_back(connection);
+}
+
+/// What is retired while connections send goes with the next batch: the poller may have been asked to call it again.
 void Worker::after_batch() {
+  delete_retired();
+  if (unflushed_.empty()) return;
+  flushing_.swap(unflushed_);
+  for (auto* connection : flushing_) connection->flush();
+  flushing_.clear();
+}
+
+void Worker::delete_retired() {
   if (shared.descriptors_copied) return;
   for (auto* connection : retired_downstream_) delete connection;
   retired_downstream_.clear();
   for (auto* connection : retired_upstream_) delete connection;
   retired_upstream_.clear();
   tcp.delete_retired();
+  for (auto* connection : retired_http2_) delete connection;
+  retired_http2_.clear();
 }
 
 bool Worker::shed_idle_connection() {
@@ -337,6 +360,8 @@ bool Worker::shed_idle_upstream() {
   for (auto& [state, set] : upstreams_)
     if (set->oldest) {
       set->oldest->close();
+      return true;
+    } else if (set->http2 && set->http2->shed_idle()) {
       return true;
     }
   return false;
