@@ -172,6 +172,7 @@ struct Discover {
 
 struct Pool {
   enum class Host { keep, upstream, fixed };
+  enum class Protocol { h1, h2, h2c };  // h2: by TLS, h2c: without
   std::string name;
   Mode mode = Mode::http;
   Sessions sessions;  // of mode: tcp
@@ -190,6 +191,7 @@ struct Pool {
   std::vector<std::string> unresolved;  // of a pool that serves: its names without an address
   PoolTls tls;
   ProxyVersion proxy_protocol = ProxyVersion::none;  // what connections to the backends begin with
+  Protocol protocol = Protocol::h1;
   Location at;
 };
 

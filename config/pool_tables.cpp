@@ -301,8 +301,34 @@ Key<Pool> mode_key() {
   return mode;
 }
 
+/// HTTP/2 by TLS is for https:// alone, and without it for everything else.
+void check_protocol(Reader& in, const Node& node, const Pool& pool) {
+  const Entry* protocol = node.find_entry("protocol");
+  if (!protocol || pool.protocol == Pool::Protocol::h1) return;
+  const bool tls = pool.protocol == Pool::Protocol::h2;
+  const char* name = tls ? "h2" : "h2c";
+  const Entry* backends = node.find_entry("backends");
+  for (size_t i = 0; backends && i < pool.backends.size() && i < backends->value.entries.size(); ++i) {
+    if (pool.backends[i].tls == tls) continue;
+    in.error(backends->value.entries[i].at,
+             tls ? "protocol: h2 is HTTP/2 by TLS; write https:// in the backend's URL, or protocol: h2c"
+                 : "protocol: h2c is HTTP/2 without TLS; write http:// in the backend's URL, or protocol: h2");
+  }
+  if (pool.discover && tls)
+    in.error(protocol->at, "backends that DNS says are spoken to without TLS; write protocol: h2c");
+  if (pool.health.type == Health::Type::http)
+    in.error(protocol->at,
+             fmt::format("checks by HTTP can't be made over {} yet; write health: {{ type: tcp }}", name));
+  if (pool.proxy_protocol != ProxyVersion::none)
+    in.error(protocol->at,
+             fmt::format("with protocol: {} clients share connections, and the header of proxy_protocol names one "
+                         "client alone; write protocol: h1, or remove proxy_protocol",
+                         name));
+}
+
 void check_pool(Reader& in, const Node& node, Pool& pool) {
   check_pool_mode(in, node, pool);
+  check_protocol(in, node, pool);
   const Entry* backends = node.find_entry("backends");
   if (!backends || backends->value.kind != Node::Kind::map) return;
   if (backends->value.entries.empty())
@@ -351,8 +377,11 @@ TypeOf<std::vector<Pool>> pools_type() {
           choice<ProxyVersion>({{"off", ProxyVersion::none}, {"v1", ProxyVersion::v1}, {"v2", ProxyVersion::v2}}),
           "Connections to the backends begin with a header of the PROXY protocol, which names the client; they are not "
           "shared between clients then."),
-      only<Pool>("protocol", "h1", {"h2", "h2c"}, "What is spoken to the backends."),
       key("sessions", &Pool::sessions, sessions_section(), "Sessions of backends that are taken out."),
+      key("protocol", &Pool::protocol,
+          choice<Pool::Protocol>(
+              {{"h1", Pool::Protocol::h1}, {"h2", Pool::Protocol::h2}, {"h2c", Pool::Protocol::h2c}}),
+          "What is spoken to the backends: HTTP/1.1, HTTP/2 by TLS (`https://`), or HTTP/2 without (`http://`)."),
   };
   for (const char* name : {"split", "partition", "shards", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));

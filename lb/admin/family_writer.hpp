@@ -64,6 +64,8 @@ class FamilyWriter {
 /// What DNS says; nothing of it where no name is configured.
 void collect_names(const Inventory& inventory, const ProcessState& process, std::vector<MetricFamily>& families);
 void collect_tcp(const Inventory& inventory, std::vector<MetricFamily>& families);
+/// HTTP/2 to backends; nothing of it where no pool has it.
+void collect_http2(const Inventory& inventory, std::vector<MetricFamily>& families);
 void collect_compression(const ProcessState& process, std::vector<MetricFamily>& families);
 
 }  // namespace weir::admin

@@ -50,6 +50,8 @@ struct alignas(64) BackendCells {
   Counter connects, connect_failures, reused;
   Counter bytes_sent, bytes_received;
   Histogram latency;  // first byte of the attempt sent → response head
+  // HTTP/2: requests; RST_STREAM both ways; GOAWAY; connections that broke the protocol.
+  Counter http2_streams, http2_resets_received, http2_resets_sent, http2_goaways, http2_failures;
 };
 
 struct BackendState {

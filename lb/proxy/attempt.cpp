@@ -87,6 +87,7 @@ void Exchange::send_request() {
   context.pool = pool_->pool->config.get();
   context.backend = &context.pool->backends[backend_index_];
   context.upgrade = upgrade_ = wants_upgrade();
+  context.trailers = upstream_->framed && http1::field_contains(head, http1::FieldId::te, "trailers");
   if (hide_cookie_) context.hidden_cookie = context.pool->affinity->cookie;
   if (trace_.on) context.traceparent = traceparent(attempts_);
   write_request_head(writer, head, context);
@@ -145,6 +146,13 @@ void Exchange::bad_response(Cause why) {
   fail(why);
 }
 
+/// The backend has ended a stream by breaking the protocol.
+void Exchange::upstream_broken(Cause why) {
+  if (phase_ == Phase::requesting) return bad_response(why);
+  report_failure();
+  response_broken(why);
+}
+
 route::Attempt Exchange::describe_attempt(route::FailureKind kind) const {
   route::Attempt attempt;
   attempt.kind = kind;
@@ -153,7 +161,7 @@ route::Attempt Exchange::describe_attempt(route::FailureKind kind) const {
   attempt.response_begun = upstream_ && upstream_->response_started;
   attempt.response_started = head_sent_;
   attempt.body_replayable = !body_lost_;
-  attempt.reused_connection = upstream_ && upstream_->reused();
+  attempt.reused_connection = upstream_ && (upstream_->reused() || upstream_->refused);
   attempt.method_idempotent = idempotent_;
   attempt.raced_before = raced_;
   return attempt;

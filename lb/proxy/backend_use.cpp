@@ -6,6 +6,7 @@
 #include "lb/balance/policy.hpp"
 #include "lb/proxy/admission.hpp"
 #include "lb/proxy/downstream.hpp"
+#include "lb/proxy/http2_upstream.hpp"
 
 namespace weir::proxy {
 
@@ -16,6 +17,7 @@ Cause cause_of_handshake(TlsFailure failure) {
     case TlsFailure::certificate_refused:
     case TlsFailure::certificate_missing: return Cause::upstream_tls_certificate;
     case TlsFailure::alert: return Cause::upstream_tls_alert;
+    case TlsFailure::alpn: return Cause::upstream_not_http2;
     default: return Cause::upstream_tls_protocol;
   }
 }
@@ -84,6 +86,11 @@ Cause cause_of_connect(int error) {
 
 Connection open_connection(Worker& worker, const WorkerPool& pool, UpstreamSet& set, bool fresh, Duration max_idle,
                            UpstreamUser& user, DownstreamConnection& client) {
+  if (set.speaks_http2) [[unlikely]] {
+    Connection opened;
+    opened.upstream = &Http2UpstreamStream::open(worker, set, user, opened.error);
+    return opened;
+  }
   const bool own = set.proxy != ProxyVersion::none;
   UpstreamConnection* idle = fresh ? nullptr
                              : own ? client.take_upstream(set, max_idle)

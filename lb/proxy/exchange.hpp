@@ -163,6 +163,7 @@ class Exchange final : public Timer, public UpstreamUser {
   bool wants_upgrade() const;
   void attempt_failed(Cause why, route::FailureKind kind);
   void bad_response(Cause why);
+  void upstream_broken(Cause why);
   route::Attempt describe_attempt(route::FailureKind kind) const;
   bool may_retry(route::Verdict verdict);
   void end_retry();
@@ -199,6 +200,9 @@ class Exchange final : public Timer, public UpstreamUser {
   void resume_downstream_later();
 
   // trailers.cpp
+  bool chunks_request() const;
+  void announce_body(std::string_view data);
+  void end_request_body();
   Sent send_response_end();
 
   // compression.cpp

@@ -28,9 +28,13 @@ void Exchange::forward_request_start(std::string_view request_head) {
   if (data.empty() && !body_.empty()) data = body_.view();
   Parts parts;
   parts.add(request_head);
-  parts.add_body(data, body_complete_ && head.framing != Framing::none, head.framing == Framing::chunked);
+  if (upstream_->framed) [[unlikely]]
+    announce_body(data);
+  parts.add_body(data, body_complete_ && head.framing != Framing::none, chunks_request());
   parts.join(worker_.send_scratch.get(), request_head);
   const auto sent = upstream_->send(parts.data(), parts.count());
+  if (upstream_->framed && sent != Sent::failed) [[unlikely]]
+    end_request_body();
   if (sent == Sent::failed && upstream_->bytes_sent == 0)
     return attempt_failed(Cause::upstream_reset, route::FailureKind::reset);
   if (!data.empty()) {
@@ -68,9 +72,11 @@ void Exchange::on_request_body(std::string_view data, bool complete) {
   if (!upstream_ || (phase_ != Phase::requesting && phase_ != Phase::responding)) return;
   keep_body(data);
   Parts parts;
-  parts.add_body(data, complete, head.framing == Framing::chunked);
+  parts.add_body(data, complete, chunks_request());
   if (parts.count() && upstream_->send(parts.data(), parts.count()) == Sent::failed)
     return upstream_->look_for_end();  // wants_body() is false now
+  if (upstream_->framed) [[unlikely]]
+    end_request_body();
   arm_phase(complete && phase_ == Phase::requesting ? route_->timeout.response : route_->timeout.idle);
 }
 
@@ -207,7 +213,9 @@ void Exchange::note_tls(http1::ResponseHead& response, ResponseContext& context)
 void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {
   note_response(response.status);
   status_ = response.status;
-  upstream_->framing = response.framing;
+  // A stream says itself when it ends; trailers may stand behind a body of known length.
+  upstream_->framing =
+      upstream_->framed && response.framing == Framing::length ? Framing::until_close : response.framing;
   upstream_->remaining = response.content_length;
   upstream_->chunks = http1::ChunkDecoder();
   upstream_reusable_ = response.keep_alive;
@@ -284,6 +292,8 @@ void Exchange::response_broken(Cause why, std::string_view unsent_head) {
 
 void Exchange::on_upstream_end(bool reset) {
   if (phase_ == Phase::tunnel) return on_upstream_tunnel_end(reset);
+  if (reset && upstream_->failure != Cause::none) [[unlikely]]
+    return upstream_broken(upstream_->failure);
   if (phase_ == Phase::requesting) {
     if (upstream_->write_failed && !reset) reset = true;
     return attempt_failed(reset ? Cause::upstream_reset : Cause::upstream_closed, route::FailureKind::reset);

@@ -234,6 +234,7 @@ void write_request_head(HeadWriter& out, const http1::RequestHead& head, const R
   }
   copy_fields(out, head, skip, rules);
   write_client_fields(out, head, context, rules);
+  if (context.trailers) out.add("TE: trailers\r\n");
   write_framing(out, head, context.framing);
   if (context.max_forwards != ~uint32_t{0} && !overruled(rules, "Max-Forwards")) {
     out.add("Max-Forwards: ");

@@ -57,6 +57,7 @@ struct RequestContext {
   bool trusted = false;      // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
   bool forwarded = false;    // also send RFC 7239 Forwarded
   bool upgrade = false;
+  bool trailers = false;  // the client takes them, and so does the connection to the backend
   http1::Framing framing = http1::Framing::none;
   uint32_t max_forwards = ~uint32_t{0};  // received Max-Forwards, to be sent one less
   std::string_view hidden_cookie = {};   // pairs of this name are not passed on; empty: all are

@@ -225,8 +225,12 @@ void Http2Session::flush_later() {
   worker_.http2().flushing.push_back(this);
 }
 
-void Http2Session::flush() {
+void Http2Session::flush_queued() {
   queued_ = false;
+  flush();
+}
+
+void Http2Session::flush() {
   if (connection_.state_ != DownstreamConnection::State::http2 || flushing_) return;
   flushing_ = true;
   for (int turn = 0;; ++turn) {

@@ -47,6 +47,8 @@ class Http2Session final : public http2::ServerEvents {
   void on_timer(TimePoint now);
   /// Sends what all its streams have put together, after the current batch of events.
   void flush_later();
+  /// … by the worker, which has just taken it off its list.
+  void flush_queued();
   void flush();
   bool idle() const { return open_ == 0; }
   uint32_t streams() const { return open_; }

@@ -51,6 +51,11 @@ class Upstream {
   /// Sends as much as there is room for, keeps the rest; order is kept.
   virtual Sent send(const iovec* parts, int count) = 0;
   virtual bool blocked() const = 0;
+  /// With `framed`: the body of the request is complete, and these lines follow it.
+  virtual Sent end_body(std::string_view trailer_lines) {
+    static_cast<void>(trailer_lines);
+    return Sent::all;
+  }
   virtual void shutdown_send_after_flush() = 0;
   /// Reads on, if there may be something to read and the user wants it.
   virtual void pump() = 0;
@@ -65,6 +70,10 @@ class Upstream {
   /// message. False: broken framing.
   bool decode(char* data, size_t size, std::string_view& body, size_t& used, bool& complete);
 
+  bool framed = false;            // it frames bodies itself: they need no chunks, and end with end_body()
+  bool body_follows = false;      // with `framed`, before the head is sent: there is a body
+  bool refused = false;           // the backend has not looked at the request: it may be sent again
+  Cause failure = Cause::none;    // why it has ended, if more is known than that
   net::Buffer head;               // a partial response head
   bool write_failed = false;      // the backend reads no more; its answer may still come
   http1::ChunkDecoder chunks;     // of the response body

@@ -147,7 +147,9 @@ bool Exchange::admit() {
   pool_->cells->requests.add();
   if (const Duration total = route_->timeout.total; total > Duration::zero()) total_deadline_ = started_ + total;
   idempotent_ = route::method_repeatable(pool_->pool->config->retry, head.method_view());
-  body_kept_ = idempotent_ && head.framing != http1::Framing::none;
+  // A stream may be refused although its request went out: then any method may go again.
+  const bool streams = pool_->pool->config->protocol != config::Pool::Protocol::h1;
+  body_kept_ = (idempotent_ || streams) && head.framing != http1::Framing::none;
   if (!pool_->pool->admission->try_admit(pool_->pool->config->limits)) return wait_in_queue(false);
   admitted_ = true;
   return true;

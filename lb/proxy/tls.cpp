@@ -57,7 +57,8 @@ config::Location place_of(const config::ListenerTls& tls, const net::TlsProblem&
   return {};
 }
 
-net::TlsClientSettings settings_of(const config::PoolTls& tls) {
+net::TlsClientSettings settings_of(const config::Pool& pool) {
+  const config::PoolTls& tls = pool.tls;
   const auto optional_file = [](const std::optional<config::TextFile>& file) {
     return file ? file_of(*file) : net::TlsFile();
   };
@@ -66,6 +67,7 @@ net::TlsClientSettings settings_of(const config::PoolTls& tls) {
   settings.ca = optional_file(tls.ca);
   settings.certificate = optional_file(tls.certificate);
   settings.key = optional_file(tls.key);
+  if (pool.protocol == config::Pool::Protocol::h2) settings.protocols = {"h2"};
   return settings;
 }
 
@@ -73,7 +75,7 @@ void build_client(const config::Pool& pool, int64_t now, TlsParts& out) {
   out.clients.push_back(nullptr);
   if (std::none_of(pool.backends.begin(), pool.backends.end(), [](const auto& backend) { return backend.tls; })) return;
   std::vector<net::TlsProblem> problems;
-  out.clients.back() = net::TlsClient::build(settings_of(pool.tls), now, problems);
+  out.clients.back() = net::TlsClient::build(settings_of(pool), now, problems);
   for (const auto& problem : problems) {
     const bool ca = problem.in == In::client_ca, key = problem.in == In::keys;
     const auto& file = ca ? pool.tls.ca : key ? pool.tls.key : pool.tls.certificate;

@@ -46,6 +46,19 @@ void Exchange::on_upstream_trailers(std::span<char> lines) {
   if (phase_ == Phase::responding) response_trailers_ = keep_allowed(lines, route_->config->response_headers);
 }
 
+bool Exchange::chunks_request() const { return head.framing == http1::Framing::chunked && !upstream_->framed; }
+
+/// To a stream: is there a body at all? `data`: what is here of it.
+void Exchange::announce_body(std::string_view data) {
+  const bool empty = body_complete_ && data.empty() && request_trailers_.empty();
+  upstream_->body_follows = head.framing != http1::Framing::none && !empty;
+}
+
+/// To a stream: its end, if that is here.
+void Exchange::end_request_body() {
+  if (body_complete_ && upstream_->body_follows) upstream_->end_body(request_trailers_.view());
+}
+
 /// The end of a body that has none of its own, with the trailers; Sent as Downstream::send() says it.
 Sent Exchange::send_response_end() {
   const std::span<char> trailers = std::exchange(response_trailers_, {});

@@ -8,6 +8,7 @@
 
 #include "lb/net/socket.hpp"
 #include "lb/proxy/downstream.hpp"
+#include "lb/proxy/http2_upstream.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -17,6 +18,16 @@ constexpr int kReadsPerTurn = 4;  // of 256 KiB each, then others get a turn
 constexpr auto kLearntFor = std::chrono::minutes(1);
 constexpr auto kShortestKeepAlive = std::chrono::seconds(1);
 }  // namespace
+
+UpstreamSet::UpstreamSet() = default;
+UpstreamSet::~UpstreamSet() = default;
+
+void UpstreamSet::use_http2(bool on) {
+  if (on == speaks_http2) return;
+  UpstreamConnection::close_all_idle(*this);
+  speaks_http2 = on;
+  if (on && !http2) http2 = std::make_unique<Http2Set>();
+}
 
 UpstreamConnection::UpstreamConnection(Worker& worker, UpstreamSet& set) : worker_(worker), set_(set) {
   set_.backend->open_connections.fetch_add(1, std::memory_order_relaxed);
@@ -214,7 +225,7 @@ void UpstreamConnection::look_for_end() {
 void UpstreamConnection::keep(Duration keep_alive) {
   user_ = nullptr;
   head.release(worker_.buffers);
-  if (tls_ != set_.tls) return close();
+  if (tls_ != set_.tls || set_.speaks_http2) return close();
   if (client_ || set_.proxy != ProxyVersion::none) [[unlikely]] {
     if (!client_ || set_.proxy == ProxyVersion::none || !client_->keep_upstream(*this)) return close();
   }
@@ -276,6 +287,7 @@ UpstreamConnection* UpstreamConnection::take_idle(UpstreamSet& set, TimePoint no
 
 void UpstreamConnection::close_all_idle(UpstreamSet& set) {
   while (set.newest) set.newest->close();
+  if (set.http2) set.http2->retire_all();
 }
 
 }  // namespace weir::proxy

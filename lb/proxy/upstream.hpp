@@ -20,6 +20,7 @@ class DownstreamConnection;
 class Worker;
 class UpstreamConnection;
 class TcpSession;
+struct Http2Set;
 
 /// Who has a connection to a backend: an exchange, or a question of forward-auth.
 class UpstreamUser {
@@ -42,12 +43,14 @@ class UpstreamUser {
 /// All connections of a worker to one backend.
 struct UpstreamSet {
   static constexpr uint32_t kMaxIdle = 1024;
+  UpstreamSet();
+  ~UpstreamSet();
   std::shared_ptr<BackendState> backend;
   BackendCells* cells = nullptr;
   UpstreamConnection* newest = nullptr;  // idle, most recently used first
   UpstreamConnection* oldest = nullptr;
   uint32_t idle = 0;
-  uint32_t connections = 0;        // alive, idle or not
+  uint32_t connections = 0;        // alive, idle or not; with streams of HTTP/2
   TcpSession* sessions = nullptr;  // with mode: tcp, whose connection each of them is
   config::Sessions ends;           // … and when they are ended
   BackendStatus seen = BackendStatus::unknown;
@@ -60,9 +63,14 @@ struct UpstreamSet {
   /// What connections begin with. Unless none, each belongs to a client, which alone may use it.
   ProxyVersion proxy = ProxyVersion::none;
 
+  std::unique_ptr<Http2Set> http2;  // made when it is needed first
+  bool speaks_http2 = false;
+
   /// At a reload: idle connections that are spoken otherwise from now on are closed.
   void use_tls(std::shared_ptr<const net::TlsClient> client, const std::string& name);
   void use_proxy_protocol(ProxyVersion version);
+  /// HTTP/2, or HTTP/1.1.
+  void use_http2(bool on);
 };
 
 class UpstreamConnection final : public Upstream, public net::Pollable, public Timer {
@@ -77,6 +85,8 @@ class UpstreamConnection final : public Upstream, public net::Pollable, public T
   void begin_with(std::string_view header, DownstreamConnection& client);
   bool connected() const override { return state_ != State::connecting; }
   bool reused() const override { return requests_ > 1; }
+  /// The protocol agreed in the TLS handshake; empty: none.
+  std::string_view alpn() const { return stream_.tls() ? stream_.tls()->alpn() : std::string_view(); }
   Duration idle_for(TimePoint now) const { return now - idle_since_; }
   UpstreamSet& set() { return set_; }
 

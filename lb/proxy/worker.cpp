@@ -15,6 +15,7 @@
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_session.hpp"
+#include "lb/proxy/http2_upstream.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -108,6 +109,11 @@ void Worker::adopt(std::shared_ptr<Runtime> next, std::vector<NewListener> added
       const auto& configured = pool->config->backends[b];
       entry.upstreams.back()->use_proxy_protocol(pool->config->proxy_protocol);
       entry.upstreams.back()->ends = pool->config->sessions;
+      entry.upstreams.back()->use_http2(pool->config->protocol != config::Pool::Protocol::h1);
+      if (auto& http2 = entry.upstreams.back()->http2) {
+        http2->keep_alive = pool->config->timeout.keep_alive;
+        http2->user_timeout = pool->user_timeout;
+      }
       const std::string& name = pool->config->tls.server_name;
       entry.upstreams.back()->use_tls(configured.tls ? pool->tls : nullptr,
                                       name.empty() ? configured.url_host() : name);
@@ -278,7 +284,7 @@ Http2Worker& Worker::http2() {
 /// What it sends may let others go on, and have something to send themselves.
 void Worker::flush_http2() {
   for (size_t i = 0; i < http2_->flushing.size(); ++i)
-    if (Http2Session* session = http2_->flushing[i]) session->flush();
+    if (Http2Session* session = http2_->flushing[i]) session->flush_queued();
   http2_->flushing.clear();
 }
 
@@ -331,14 +337,37 @@ void Worker::retire(UpstreamConnection* connection) {
   retired_upstream_.push_back(connection);
 }
 
+void Worker::retire(Http2UpstreamConnection* connection) {
+  net::Poller::retire(*connection);
+  std::erase(unflushed_, connection);
+  retired_http2_.push_back(connection);
+}
+
+/// What is retired while connections send goes with the next batch: the poller may have been asked to call it again.
 void Worker::after_batch() {
-  if (http2_ && !http2_->flushing.empty()) flush_http2();
+  delete_retired();
+  // What clients have sent may begin requests, and a backend that can't be written to may end some.
+  while ((http2_ && !http2_->flushing.empty()) || !unflushed_.empty()) {
+    if (http2_) flush_http2();
+    flush_upstreams();
+  }
+}
+
+void Worker::flush_upstreams() {
+  flushing_.swap(unflushed_);
+  for (auto* connection : flushing_) connection->flush();
+  flushing_.clear();
+}
+
+void Worker::delete_retired() {
   if (shared.descriptors_copied) return;
   for (auto* connection : retired_downstream_) delete connection;
   retired_downstream_.clear();
   for (auto* connection : retired_upstream_) delete connection;
   retired_upstream_.clear();
   tcp.delete_retired();
+  for (auto* connection : retired_http2_) delete connection;
+  retired_http2_.clear();
 }
 
 bool Worker::shed_idle_connection() {
@@ -356,6 +385,8 @@ bool Worker::shed_idle_upstream() {
   for (auto& [state, set] : upstreams_)
     if (set->oldest) {
       set->oldest->close();
+      return true;
+    } else if (set->http2 && set->http2->shed_idle()) {
       return true;
     }
   return false;

@@ -32,6 +32,7 @@ class Acceptor;
 class Compressor;
 class DownstreamConnection;
 class Exchange;
+class Http2UpstreamConnection;
 class UpstreamConnection;
 struct Http2Worker;
 struct ListenerInfo;
@@ -142,6 +143,9 @@ class Worker {
   /// Deletes it after the current batch of events.
   void retire(DownstreamConnection* connection);
   void retire(UpstreamConnection* connection);
+  void retire(Http2UpstreamConnection* connection);
+  /// Has it send what it has to send, once, after the current batch of events.
+  void flush_later(Http2UpstreamConnection& connection) { unflushed_.push_back(&connection); }
   void pin(WorkerRuntime& pinned) { ++pinned.pins; }
   void unpin(WorkerRuntime& pinned);
   /// The table of a pool, fetched anew when it has changed.
@@ -172,7 +176,7 @@ class Worker {
   net::BufferPool buffers;
   TlsWorker tls{buffers};
   TcpWorker tcp{*this};
-  EventBound proxy_failures;
+  EventBound proxy_failures, http2_failures;
   Rng rng;
   TimePoint now;
   bool draining = false;
@@ -196,6 +200,8 @@ class Worker {
   void schedule_tick();
   void after_batch();
   void flush_http2();
+  void flush_upstreams();
+  void delete_retired();
   void update_listeners(std::vector<NewListener> added, const std::vector<std::string>& removed);
   void drain_connections();
   void begin_closing(const std::vector<std::string>& removed);
@@ -213,6 +219,7 @@ class Worker {
   std::vector<DownstreamConnection*> unwatched_, watching_;  // null where forgotten; the second: those of this tick
   std::vector<DownstreamConnection*> retired_downstream_;
   std::vector<UpstreamConnection*> retired_upstream_;
+  std::vector<Http2UpstreamConnection*> retired_http2_, unflushed_, flushing_;
   std::vector<std::unique_ptr<Exchange>> all_exchanges_;
   std::vector<Exchange*> free_exchanges_;
   std::unique_ptr<Compressor> compressor_;

@@ -239,6 +239,7 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   auto config = std::make_shared<config::Pool>(*f.inventory->pools[0].config);
   config->affinity = config::Affinity{};
   config->mode = config::Mode::tcp;  // it has the metrics of both, which no pool has
+  config->protocol = config::Pool::Protocol::h2c;
   f.inventory->pools[0].config = config;
   f.inventory->tcp.push_back(std::make_shared<ListenerState>("db", 1));
   std::vector<net::TlsProblem> problems;

@@ -375,8 +375,7 @@ TEST_CASE("what later releases bring is refused as such") {
   check({
       {"admin: { ", "admin: { @@tls: {}, ", "admin: tls is not supported yet"},
       {"weight: 1 }", "weight: 1, @@database: db }", "backend a: database is not supported yet"},
-      {"    host: keep\n", "    protocol: @@h2\n", "h2 is not supported yet; write h1"},
-      {"    host: keep\n", "    protocol: @@h2c\n", "h2c is not supported yet"},
+      {"    host: keep\n", "    protocol: @@h3\n", "\"h3\" is not known here"},
   });
   for (const char* key : {"split", "partition", "shards"})
     check_error(replaced(kBase, "    host: keep\n", fmt::format("    @@{}: x\n", key)),
@@ -470,4 +469,19 @@ TEST_CASE("warnings leave the configuration usable") {
             .find("no path that matches /a/* begins with /b") != std::string::npos);
   CHECK(warnings(replaced(kBase, "    respond:", "    timeout: { total: 1s }\n    respond:"))
             .find("timeout has no effect in a route without a pool") != std::string::npos);
+}
+
+TEST_CASE("HTTP/2 to backends: the scheme says whether by TLS, and what can't go with it") {
+  const auto pool = [](const std::string& keys) {
+    return "listeners: { web: { bind: \":80\" } }\nroutes: [ { pool: a } ]\npools: { a: { " + keys + " } }\n";
+  };
+  check_error(pool("protocol: h2, backends: { @@x: \"http://127.0.0.1:9001\" }"),
+              "protocol: h2 is HTTP/2 by TLS; write https:// in the backend's URL, or protocol: h2c");
+  check_error(pool("protocol: h2, backends: { @@x: \"unix:/run/app.sock\" }"), "write https://");
+  check_error(pool("protocol: h2c, backends: { y: \"http://127.0.0.1:1\", @@x: \"https://127.0.0.1:9001\" }"),
+              "protocol: h2c is HTTP/2 without TLS; write http:// in the backend's URL, or protocol: h2");
+  check_error(pool("@@protocol: h2, discover: { dns: app.internal:8080 }"),
+              "spoken to without TLS; write protocol: h2c");
+  check_error(pool("@@protocol: h2c, proxy_protocol: v2, backends: { x: \"http://127.0.0.1:9001\" }"),
+              "clients share connections");
 }
