@@ -151,6 +151,16 @@ class ServerNames(CertifiedTest):
         self.assertEqual(self.daemon.metrics().sum("weir_tls_handshakes_total"), 1)
         self.assertEqual(self.daemon.metrics().sum("weir_tcp_sessions_open"), 0)
 
+    def test_checks_of_backends_that_speak_tls(self):
+        server = self.tls_server("one")
+        pool = {"tls": {"ca": self.ca.pem, "server_name": "a.test"}, "health": {"type": "tcp", "interval": "300ms", "timeout": "300ms", "fall": 1}}
+        self.daemon = self.weir(tcp_config({"b1": f"tls://127.0.0.1:{server.port}"}, pool=pool))
+        wait_until(lambda: self.daemon.backend("b1")["status"] == "up")
+        pool["tls"]["server_name"] = "z.test"
+        self.daemon.reload(tcp_config({"b1": f"tls://127.0.0.1:{server.port}"}, pool=pool))
+        wait_until(lambda: self.daemon.backend("b1")["status"] == "down")
+        self.assertIn("TLS: ", self.daemon.backend("b1")["reason"])
+
     def test_tls_to_backends(self):
         server = self.tls_server("one")
         backend = {"b1": f"tls://127.0.0.1:{server.port}"}
