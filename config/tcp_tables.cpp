@@ -159,6 +159,8 @@ void check_listener(Reader& in, const Node& node, Listener& listener) {
   }
   if (!node.find("pool") && !node.find("sni"))
     in.error(node.at, "no pool is named; write pool: NAME, or sni: { \"www.example.com\": NAME }");
+  if (const Entry* entry = node.find_entry("protocols"))
+    in.error(entry->at, "protocols are for HTTP, which a listener of mode: tcp does not look at; remove it");
   const Entry* sni = node.find_entry("sni");
   if (sni && node.find("tls"))
     in.error(sni->at,

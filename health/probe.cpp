@@ -164,7 +164,6 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     // A fresh socket has room for it; if it is gone already, what is done next says so.
     if (!spec_->preface.empty())
       (void)::send(socket_.native_handle(), spec_->preface.data(), spec_->preface.size(), MSG_NOSIGNAL);
-    if (spec_->settings.type == config::Health::Type::tcp) return finish(ProbeResult::Outcome::ok);
     if (spec_->tls) return shake_hands();
     ask();
   }
@@ -200,6 +199,7 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
   }
 
   void ask() {
+    if (spec_->settings.type == config::Health::Type::tcp) return finish(ProbeResult::Outcome::ok);
     with_stream([this](auto& stream) {
       asio::async_write(stream, asio::buffer(spec_->request),
                         [self = shared_from_this()](const error_code& failed, size_t) {
@@ -287,7 +287,7 @@ std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, c
   own.local = true;
   net::ProxyBytes room;
   spec->preface = net::write_proxy_header(own, room);
-  if (backend.tls) {
+  if (backend.tls && (health.type == config::Health::Type::http || backend.tcp)) {
     spec->tls = tls;
     spec->tls_name = server_name.empty() ? backend.url_host() : server_name;
   }

@@ -16,7 +16,7 @@ struct ProbeSpec {
   Endpoint address;
   config::Health settings;                              // type http or tcp
   std::string request;                                  // http: the bytes to send
-  std::shared_ptr<const net::TlsClient> tls = nullptr;  // http: over TLS; null: plain
+  std::shared_ptr<const net::TlsClient> tls = nullptr;  // over TLS; null: plain
   std::string tls_name = {};                            // … to be asked for and verified
   std::string preface = {};                             // sent first, before TLS: a header of the PROXY protocol
   bool same(const ProbeSpec& other) const {
@@ -24,9 +24,9 @@ struct ProbeSpec {
            preface == other.preface;
   }
 };
-/// `tls` counts for backends with https://; an empty `server_name` is the URL's host. `health.path` and `health.host`
-/// must be valid in a request line and a field (the configuration sees to it). With `proxy` a
-/// check says that the connection is our own.
+/// `tls` counts for HTTP checks of backends with https://, and for TCP checks of those with tls://; an empty
+/// `server_name` is the URL's host. `health.path` and `health.host` must be valid in a request line and a field (the
+/// configuration sees to it). With `proxy` a check says that the connection is our own.
 std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
                                                  const std::shared_ptr<const net::TlsClient>& tls = nullptr,
                                                  const std::string& server_name = {},

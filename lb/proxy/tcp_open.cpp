@@ -79,6 +79,7 @@ bool TcpSession::receive_proxy_header() {
   client_.stream.receive(into, header.size);
   client_.readable = true;
   phase_ = Phase::hello;
+  worker_.wheel.arm(*this, worker_.now + listener_->header_timeout);
   if (!listener_->tls || begin_tls()) return true;
   refuse(Cause::overload_memory);
   return false;

@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+from random import Random
 
 from harness import BlackHole, WeirTest, wait_until
 from tcp import Server, attempt, connect, echo, named, read_all, read_exactly, reset, tcp_config
@@ -190,6 +191,68 @@ class Sessions(WeirTest):
         wait_until(lambda: self.daemon.metrics().sum("weir_tcp_sessions_open") == 0)
         self.assertEqual(self.daemon.metrics().sum("weir_upstream_connections_open"), 0)
         self.assertEqual(self.daemon.metrics().sum("weir_tcp_session_ends_total", cause="none"), 1000)
+
+
+class Chance(WeirTest):
+    timeout = 120
+
+    def test_sessions_that_end_in_every_way(self):
+        """Clients and servers that send, read, pause, end and break off by chance: each session ends, nothing is left, no byte is invented."""
+        seed = 20260131
+        def act(sock, random):
+            for _ in range(random.randrange(1, 6)):
+                choice = random.random()
+                if choice < 0.5:
+                    sock.sendall(bytes([random.randrange(256)]) * random.choice((1, 100, 3000, 70_000, 300_000)))
+                elif choice < 0.8:
+                    sock.settimeout(0.02)
+                    try:
+                        sock.recv(random.choice((10, 5000, 200_000)))
+                    except TimeoutError:
+                        pass
+                    sock.settimeout(5)
+                elif choice < 0.9:
+                    sock.shutdown(socket.SHUT_WR)
+                    return read_all(sock)
+                else:
+                    time.sleep(random.random() / 50)
+            return reset(sock) if random.random() < 0.3 else None
+        count = [0]
+        def serve(sock):
+            sock.settimeout(5)
+            count[0] += 1
+            act(sock, Random(seed + count[0]))
+        server = Server(self, serve)
+        daemon = self.weir(tcp_config([server], workers=2))
+        def client(number):
+            for i in range(60):
+                try:
+                    with connect(daemon, timeout=5) as sock:
+                        act(sock, Random(f"{number} {i}"))
+                except OSError:
+                    pass
+        threads = [threading.Thread(target=client, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: daemon.metrics().sum("weir_tcp_sessions_open") == 0, 30)
+        metrics = daemon.metrics()
+        self.assertEqual(metrics.sum("weir_tcp_sessions_total"), metrics.sum("weir_tcp_session_ends_total"))
+        for name in ("weir_backend_inflight", "weir_pool_inflight", "weir_connections_open", "weir_upstream_connections_open", "weir_memory_buffer_bytes"):
+            wait_until(lambda: daemon.metrics().sum(name) == 0, what=name)  # noqa: B023
+        self.assertGreater(metrics.sum("weir_tcp_session_ends_total", cause="upstream_reset"), 0)
+        self.assertGreater(metrics.sum("weir_tcp_session_ends_total", cause="client_gone"), 0)
+
+    def test_a_client_that_goes_while_a_backend_is_being_connected(self):
+        hole = BlackHole()
+        self.addCleanup(hole.close)
+        daemon = self.weir(tcp_config([hole]))
+        client = connect(daemon)
+        wait_until(lambda: daemon.metrics().sum("weir_backend_inflight") == 1)
+        reset(client)
+        daemon.wait_log(lambda r: r["cause"] == "client_gone")
+        wait_until(lambda: daemon.metrics().sum("weir_upstream_connections_open") == 0)
 
 
 class Time(WeirTest):

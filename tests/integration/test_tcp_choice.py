@@ -122,6 +122,25 @@ class ServerNames(CertifiedTest):
             self.assertEqual(read_all(half)[0], b"")
         self.daemon.wait_log(lambda r: r["cause"] == "bad_client_hello")
 
+    def test_behind_a_balancer_that_names_the_client(self):
+        """A PROXY header before the ClientHello, and one to the backends, with the name."""
+        got = []
+        server = Server(self, lambda sock: got.append(read_all(sock)[0]))
+        listener = {"bind": "127.0.0.1:0", "mode": "tcp", "sni": {"a.test": "p"}, "proxy_protocol": True}
+        self.daemon = self.weir(tcp_config(pools={"p": tcp_pool([server], proxy_protocol="v2")}, listeners={"db": listener}, trusted_proxies=["127.0.0.1"]))
+        hello = hello_of(self.ca.client_context(), "a.test")
+        with connect(self.daemon) as client:
+            client.sendall(v2("192.0.2.7") + hello[:50])
+            time.sleep(0.05)
+            client.sendall(hello[50:])
+            client.shutdown(socket.SHUT_WR)
+            wait_until(lambda: got)
+        self.assertTrue(got[0].startswith(SIGNATURE) and got[0].endswith(hello), got)
+        self.assertIn(socket.inet_aton("192.0.2.7"), got[0])
+        self.assertIn(tlv(2, b"a.test"), got[0])
+        line = self.daemon.wait_log(lambda r: r["pool"] == "p")
+        self.assertEqual((line["client"], line["host"]), ("192.0.2.7", "a.test"))
+
     def test_a_hash_of_the_name(self):
         """Without `sni` at the listener, too: the name is looked for where the pool needs it."""
         servers = [self.tls_server(f"s{i}") for i in range(4)]
@@ -150,6 +169,16 @@ class ServerNames(CertifiedTest):
         self.assertEqual(self.daemon.metrics().sum("weir_tls_handshake_failures_total", reason="timeout"), 1)
         self.assertEqual(self.daemon.metrics().sum("weir_tls_handshakes_total"), 1)
         self.assertEqual(self.daemon.metrics().sum("weir_tcp_sessions_open"), 0)
+
+    def test_checks_of_backends_that_speak_tls(self):
+        server = self.tls_server("one")
+        pool = {"tls": {"ca": self.ca.pem, "server_name": "a.test"}, "health": {"type": "tcp", "interval": "300ms", "timeout": "300ms", "fall": 1}}
+        self.daemon = self.weir(tcp_config({"b1": f"tls://127.0.0.1:{server.port}"}, pool=pool))
+        wait_until(lambda: self.daemon.backend("b1")["status"] == "up")
+        pool["tls"]["server_name"] = "z.test"
+        self.daemon.reload(tcp_config({"b1": f"tls://127.0.0.1:{server.port}"}, pool=pool))
+        wait_until(lambda: self.daemon.backend("b1")["status"] == "down")
+        self.assertIn("TLS: ", self.daemon.backend("b1")["reason"])
 
     def test_tls_to_backends(self):
         server = self.tls_server("one")

@@ -75,6 +75,7 @@ TEST_CASE("tcp: listeners that are not in order") {
   for (const char* key : {"pool: app", "sni: { a.test: app }", "max_sessions: 3"})
     check_error(replaced(kMinimal, "{ bind: \":8080\" }", fmt::format("{{ bind: \":8080\", @@{} }}", key)),
                 "is for a listener of mode: tcp; write mode: tcp, or remove it");
+  check("pool: db", "pool: db, @@protocols: [h2]", "protocols are for HTTP");
   check("pool: db", "pool: db, timeout: { @@keep_alive: 3s }", "keep_alive is between two requests");
 }
 
