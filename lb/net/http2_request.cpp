@@ -43,6 +43,8 @@ bool takes_content(std::string_view method) { return method == "POST" || method 
 
 }  // namespace
 
+bool valid_field(std::string_view name, std::string_view value) { return is_name(name) && is_value(value); }
+
 RequestText::Verdict RequestText::add(net::BufferPool& pool, const Http2Limits& limits, std::string_view name,
                                       std::string_view value) {
   if (verdict_ != Verdict::ok) return verdict_;
@@ -50,7 +52,7 @@ RequestText::Verdict RequestText::add(net::BufferPool& pool, const Http2Limits& 
   if (++fields_ > limits.fields || bytes_ > limits.field_bytes) return verdict_ = Verdict::too_large;
   if (name.starts_with(':')) return verdict_ = add_pseudo(pool, name, value);
   if (!begun_ && begin(pool) != Verdict::ok) return verdict_;
-  if (!is_name(name) || !is_value(value) || connection_specific(name, value)) return verdict_ = Verdict::malformed;
+  if (!valid_field(name, value) || connection_specific(name, value)) return verdict_ = Verdict::malformed;
   switch (name.size()) {
     case 4:
       if (name != "host") break;

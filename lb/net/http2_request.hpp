@@ -9,6 +9,9 @@
 
 namespace weir::http2 {
 
+/// Could it stand in a line of its own? `name` in lower case.
+bool valid_field(std::string_view name, std::string_view value);
+
 class RequestText {
  public:
   enum class Verdict : uint8_t {
@@ -22,6 +25,8 @@ class RequestText {
   /// After the last field. `body`: one follows. `key`: what Sec-WebSocket-Key shall be, 24 characters, used only for a
   /// WebSocket.
   Verdict finish(net::BufferPool& pool, bool body, std::string_view key);
+  /// A key may be needed.
+  bool names_protocol() const { return protocol_.set; }
   /// The head, once it is finished.
   std::string_view view() const { return text_.view().substr(begin_); }
   char* data() { return text_.data() + begin_; }

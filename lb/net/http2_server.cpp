@@ -168,14 +168,20 @@ struct ServerCallbacks {
   static ssize_t on_read(nghttp2_session*, int32_t, uint8_t*, size_t room, uint32_t* flags, nghttp2_data_source* source,
                          void* user) {
     auto& stream = *static_cast<ServerStream*>(source->ptr);
-    bool end = false;
-    const size_t bytes = of(user).events_.on_read(stream, end);
+    bool end = false, trailers = false;
+    const size_t bytes = of(user).events_.on_read(stream, end, trailers);
     if (bytes == 0 && !end) {
       stream.deferred_ = true;
       return NGHTTP2_ERR_DEFERRED;
     }
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (end && bytes <= room) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (end && bytes <= room) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      if (trailers) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        of(user).events_.on_trailers_due(stream);
+      }
+    }
     return static_cast<ssize_t>(std::min(bytes, room));
   }
 

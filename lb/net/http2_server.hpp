@@ -51,8 +51,10 @@ class ServerEvents {
   /// heard_all() is true now; not for a stream that ends with its head.
   virtual void on_end(ServerStream& stream) = 0;
   virtual void on_closed(ServerStream& stream, Http2Error why, bool by_client) = 0;
-  /// How much of the body may be sent now; `end`: and nothing comes after it.
-  virtual size_t on_read(ServerStream& stream, bool& end) = 0;
+  /// How much of the body may be sent now; `end`: and nothing comes after it but `trailers`.
+  virtual size_t on_read(ServerStream& stream, bool& end, bool& trailers) = 0;
+  /// The body has ended: submit_trailers().
+  virtual void on_trailers_due(ServerStream& stream) = 0;
   /// So many bytes of it go out.
   virtual void on_take(ServerStream& stream, size_t bytes, net::Buffer& out) = 0;
   virtual void on_reset_received(Http2Error why) = 0;
@@ -83,7 +85,7 @@ class ServerSession {
   void submit_interim(ServerStream& stream, const FieldSection& fields);
   /// The answer's head. With `body` on_read() is asked for what follows.
   void submit_head(ServerStream& stream, const FieldSection& fields, bool body);
-  /// After on_read() has said that its end comes.
+  /// Within on_trailers_due().
   void submit_trailers(ServerStream& stream, const FieldSection& fields);
   /// on_read() has something again, or its end.
   void resume(ServerStream& stream);

@@ -1,6 +1,7 @@
 #include "lb/proxy/http2_session.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "lb/base/log.hpp"
@@ -101,7 +102,7 @@ http2::ServerStream* Http2Session::on_stream() {
 
 Http2Session::Field Http2Session::on_field(http2::ServerStream& stream, std::string_view name, std::string_view value,
                                            bool trailer) {
-  if (trailer) return Field::ok;
+  if (trailer) return own(stream).take_trailer(name, value) ? Field::ok : Field::malformed;
   using Verdict = http2::RequestText::Verdict;
   switch (own(stream).text_.add(worker_.buffers, *limits_, name, value)) {
     case Verdict::ok: return Field::ok;
@@ -114,7 +115,8 @@ Http2Session::Field Http2Session::on_field(http2::ServerStream& stream, std::str
 Http2Session::Field Http2Session::on_head(http2::ServerStream& stream) {
   Http2Stream& mine = own(stream);
   using Verdict = http2::RequestText::Verdict;
-  const auto key = net::websocket_key({worker_.rng(), worker_.rng()});
+  std::array<char, 24> key{};
+  if (mine.text_.names_protocol()) key = net::websocket_key({worker_.rng(), worker_.rng()});
   const auto verdict = mine.text_.finish(worker_.buffers, !stream.heard_all(), {key.data(), key.size()});
   if (verdict == Verdict::malformed) return Field::malformed;
   mine.websocket_ = mine.text_.websocket();
@@ -202,14 +204,26 @@ void Http2Session::give_back(Http2Stream& stream) {
   stream.text_.release(worker_.buffers);
   stream.in_.release(worker_.buffers);
   stream.out_.release(worker_.buffers);
+  stream.request_trailers_.release(worker_.buffers);
+  stream.trailers_.release(worker_.buffers);
   worker_.http2().keep(std::unique_ptr<Http2Stream>(&stream));
 }
 
 // ---- sending ----
 
-size_t Http2Session::on_read(http2::ServerStream& stream, bool& end) {
+size_t Http2Session::on_read(http2::ServerStream& stream, bool& end, bool& trailers) {
   end = own(stream).ended_;
+  trailers = !own(stream).trailers_.empty();
   return own(stream).out_.size();
+}
+
+void Http2Session::on_trailers_due(http2::ServerStream& stream) {
+  net::Buffer& lines = own(stream).trailers_;
+  auto& fields = worker_.http2().fields;
+  fields.clear();
+  fields.add_lines({lines.data(), lines.size()});
+  server_.submit_trailers(stream, fields);
+  lines.release(worker_.buffers);
 }
 
 void Http2Session::on_take(http2::ServerStream& stream, size_t bytes, net::Buffer& out) {

@@ -78,7 +78,8 @@ class Http2Session final : public http2::ServerEvents {
   void on_data(http2::ServerStream& stream, std::string_view data) override;
   void on_end(http2::ServerStream& stream) override;
   void on_closed(http2::ServerStream& stream, Http2Error why, bool by_client) override;
-  size_t on_read(http2::ServerStream& stream, bool& end) override;
+  size_t on_read(http2::ServerStream& stream, bool& end, bool& trailers) override;
+  void on_trailers_due(http2::ServerStream& stream) override;
   void on_take(http2::ServerStream& stream, size_t bytes, net::Buffer& out) override;
   void on_reset_received(Http2Error why) override;
   void on_reset_sent(Http2Error why) override;

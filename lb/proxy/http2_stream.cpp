@@ -4,6 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "lb/net/http2_fields.hpp"
+#include "lb/net/trailers.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_session.hpp"
@@ -16,12 +18,15 @@ Http2Stream::~Http2Stream() {
   text_.release(worker_.buffers);
   in_.release(worker_.buffers);
   out_.release(worker_.buffers);
+  request_trailers_.release(worker_.buffers);
+  trailers_.release(worker_.buffers);
 }
 
 void Http2Stream::begin(Http2Session& session) {
   session_ = &session;
   began_ = progressed_ = worker_.now;
   clocked_bytes_ = 0;
+  trailer_count_ = 0;
   head_whole_ = too_large_ = started_ = websocket_ = tunnel_ = head_sent_ = bodyless_ = ended_ = was_blocked_ =
       delivering_ = abandoned_ = told_end_ = closed_by_client_ = queued_ = false;
 }
@@ -59,6 +64,7 @@ void Http2Stream::start() {
   net::Buffer data = std::exchange(in_, {});
   const uint32_t size = data.size();
   exchange.bytes_received += size;
+  if (told_end_) give_trailers();
   delivering_ = true;
   exchange.handle_request(data.view(), told_end_);
   delivering_ = false;
@@ -78,6 +84,7 @@ void Http2Stream::deliver() {
       const uint32_t size = data.size();
       clocked_bytes_ += size;
       exchange_->bytes_received += size;
+      if (told_end_) give_trailers();
       exchange_->on_request_body(data.view(), told_end_);
       data.release(worker_.buffers);
       session_->consume(*this, size);
@@ -99,6 +106,22 @@ void Http2Stream::deliver_tunnel() {
     told_end_ = true;
     exchange_->on_downstream_end();
   }
+}
+
+/// False: it is malformed, or one too many.
+bool Http2Stream::take_trailer(std::string_view name, std::string_view value) {
+  if (!http2::valid_field(name, value) || http2::connection_specific(name, value) || ++trailer_count_ > kMostTrailers ||
+      request_trailers_.size() + name.size() + value.size() + 4 > kMostTrailerBytes)
+    return false;
+  for (const std::string_view part : {name, std::string_view(": "), value, std::string_view("\r\n")})
+    request_trailers_.append(worker_.buffers, part);
+  return true;
+}
+
+void Http2Stream::give_trailers() {
+  if (request_trailers_.empty()) return;
+  exchange_->on_request_trailers({request_trailers_.data(), request_trailers_.size()});
+  request_trailers_.release(worker_.buffers);
 }
 
 void Http2Stream::drop_input() {
@@ -170,6 +193,10 @@ std::string_view Http2Stream::take_head(std::string_view bytes, bool more) {
       !switched && (exchange_->head.method == http1::Method::HEAD || status == "204" || status == "304" || empty());
   session_->server().submit_head(*this, fields, !bodyless_);
   return rest;
+}
+
+void Http2Stream::send_trailers(std::span<char> lines) {
+  if (!bodyless_ && !closed()) trailers_.append(worker_.buffers, {lines.data(), lines.size()});
 }
 
 /// END_STREAM behind what is left of the body.

@@ -2,6 +2,7 @@
 // by the worker for the next ones.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "lb/base/clock.hpp"
@@ -29,6 +30,7 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   // To the exchange.
   Sent send(const iovec* parts, int count) override;
   bool blocked() const override { return out_.size() >= kBlocked; }
+  void send_trailers(std::span<char> lines) override;
   void resume() override;
   void exchange_done(bool keep_alive) override;
   void enter_tunnel() override;
@@ -47,6 +49,8 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   /// Hands on what has come, as far as it is wanted.
   void deliver();
   void deliver_tunnel();
+  bool take_trailer(std::string_view name, std::string_view value);
+  void give_trailers();
   void drop_input();
   void end_stalled();
   /// The client has broken the protocol, and got a reset for it.
@@ -60,9 +64,11 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   Http2Stream* next_ = nullptr;  // in the session's list of open ones
   Http2Stream* previous_ = nullptr;
   http2::RequestText text_;
-  net::Buffer in_, out_;  // bodies
+  net::Buffer in_, out_;                     // bodies
+  net::Buffer request_trailers_, trailers_;  // lines that follow them
   TimePoint began_{}, progressed_{}, clock_started_{};
   uint64_t clocked_bytes_ = 0;
+  uint32_t trailer_count_ = 0;
   Http2Error closed_for_ = Http2Error::no_error;
   bool closed_by_client_ = false;
   bool head_whole_ = false, too_large_ = false, started_ = false, websocket_ = false, tunnel_ = false;

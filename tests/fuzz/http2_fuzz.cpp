@@ -60,8 +60,9 @@ class Events final : public http2::ServerEvents {
   }
   void on_end(http2::ServerStream& stream) override { own(stream).ended = true; }
   void on_closed(http2::ServerStream&, Http2Error, bool) override {}
-  size_t on_read(http2::ServerStream& stream, bool& end) override {
+  size_t on_read(http2::ServerStream& stream, bool& end, bool& trailers) override {
     end = true;
+    trailers = stream.id() % 8 == 1;
     return own(stream).left;
   }
   void on_take(http2::ServerStream& stream, size_t bytes, net::Buffer& out) override {
@@ -70,24 +71,30 @@ class Events final : public http2::ServerEvents {
     mine.left -= bytes;
     out.append(pool, std::string(bytes, 'x'));
   }
+  void on_trailers_due(http2::ServerStream& stream) override {
+    http2::FieldSection fields;
+    fields.add("x-sum", "1");
+    session->submit_trailers(stream, fields);
+  }
   void on_reset_received(Http2Error) override {}
   void on_reset_sent(Http2Error) override {}
   void on_goaway_sent(Http2Error) override {}
 
-  void answer(http2::ServerSession& session) {
+  void answer() {
     for (auto& stream : streams) {
       if (stream->closed() || !stream->headed || stream->answered) continue;
-      session.consume(*stream, stream->held);
+      session->consume(*stream, stream->held);
       stream->held = 0;
       if (!stream->heard_all()) continue;
       stream->answered = true;
       http2::FieldSection fields;
       fields.add(":status", "200");
-      session.submit_head(*stream, fields, stream->id() % 4 == 1);
+      session->submit_head(*stream, fields, stream->id() % 4 == 1);
     }
   }
 
   net::BufferPool pool;
+  http2::ServerSession* session = nullptr;
   std::vector<std::unique_ptr<Stream>> streams;
 
  private:
@@ -125,9 +132,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   net::Buffer out;
   {
     http2::ServerSession session(limits, events, now);
+    events.session = &session;
     for (size_t at = 0; at < input.size() && !session.finished(); at += piece) {
       session.receive(std::string_view(input).substr(at, piece), now);
-      events.answer(session);
+      events.answer();
       session.produce(events.pool, out, 64 << 10);
       if (out.size() > (64 << 10) + 16'384 + 9 + 4096) fuzz::require("more is produced than asked for");
       out.release(events.pool);

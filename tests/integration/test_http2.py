@@ -1,4 +1,5 @@
 """HTTP/2 towards clients, before backends of HTTP/1.1."""
+import gzip
 import hashlib
 import os
 import subprocess
@@ -6,7 +7,7 @@ import threading
 import time
 
 from harness import config, response, wait_until
-from http2 import INTERNAL_ERROR, NO_ERROR, Http2Client
+from http2 import INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, Http2Client
 from tls import CertifiedTest
 
 
@@ -345,3 +346,72 @@ class Policy(Http2Test):
         client = self.http2(daemon, before=b"PROXY TCP4 192.0.2.9 127.0.0.1 999 80\r\n")
         self.assertEqual(client.get("/").status, 200)
         self.assertEqual(origin.requests[0].header("X-Real-IP"), "192.0.2.9")
+
+    def test_sessions_stay(self):
+        secret = os.path.join(self.folder, "secret")
+        with open(secret, "w") as file:
+            file.write("YS1zZWNyZXQtdGhhdC1pcy1sb25nLWVub3VnaC0xMjM0\n")
+        origins = [self.origin(name=f"o{i}") for i in range(3)]
+        client = self.http2(self.serve(origins, pool={"affinity": {}}, secret=secret), "tls")
+        first = client.get("/")
+        cookie = first.header("set-cookie")
+        self.assertIn("Secure", cookie)
+        pair = cookie.partition(";")[0]
+        for _ in range(6):
+            again = client.get("/", headers=[("cookie", "x=1"), ("cookie", pair)])
+            self.assertEqual((again.text, again.header("set-cookie")), (first.text, None))
+
+    def test_compression(self):
+        text = b"all work and no play " * 5000
+        origin = self.origin(lambda m, c: response(200, text, headers=[("Content-Type", "text/plain")]))
+        client = self.http2(self.serve([origin], routes=[{"pool": "app", "compress": True}], compress={"cpu": "100%"}))
+        answer = client.get("/", headers=[("accept-encoding", "gzip")])
+        self.assertEqual(answer.header("content-encoding"), "gzip")
+        self.assertIsNone(answer.header("content-length"))
+        self.assertEqual(gzip.decompress(answer.body), text)
+
+    def test_a_service_that_decides(self):
+        def verify(message, _connection):
+            return response(200 if message.header("Authorization") == "Bearer right" else 401, b"", headers=[("X-User", "ann")])
+        app = self.origin(lambda m, c: response(200, (m.header("X-User") or "-").encode()))
+        daemon = self.serve(None, pools={"app": {"backends": {"a": app.url}, "health": False}, "sso": {"backends": {"a": self.origin(verify).url}, "health": False}},
+                            routes=[{"pool": "app", "auth": {"forward": {"pool": "sso", "path": "/verify", "response_headers": ["X-User"]}}}])
+        client = self.http2(daemon)
+        self.assertEqual(client.get("/").status, 401)
+        body = os.urandom(200_000)
+        answer = client.request("POST", "/", body=body, headers=[("authorization", "Bearer right")])
+        self.assertEqual((answer.status, answer.text), (200, "ann"))
+        self.assertEqual(app.requests[-1].body, body)
+
+    def test_a_queue(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+
+        def reply(message, _connection):
+            go.wait(30)
+            return response(200, message.target.encode())
+        origin = self.origin(reply)
+        client = self.http2(self.serve([origin], pool={"limits": {"inflight": 2, "queue": 10, "queue_timeout": "30s"}}))
+        streams = [client.open(path=f"/{i}") for i in range(8)]
+        wait_until(lambda: origin.inflight == 2)
+        client.reset(streams.pop(4))
+        go.set()
+        for stream in streams:
+            self.assertEqual(client.answer(stream).text, f"/{(stream - 1) // 2}")
+        self.assertLessEqual(origin.max_inflight, 2)
+
+
+class Trailers(Http2Test):
+    def test_of_requests_and_answers(self):
+        """What the other side can't take is dropped: backends of HTTP/1.1 get no trailers here."""
+        origin = self.origin(lambda m, c: response(200, m.body))
+        client = self.http2(self.serve([origin]))
+        stream = client.open(method="POST", end=False)
+        client.data(stream, b"abc")
+        client.frame(1, 5, stream, client.encoder.encode([("x-sum", "1")]))
+        self.assertEqual(client.answer(stream).body, b"abc")
+        self.assertFalse(origin.requests[0].has("X-Sum"))
+        stream = client.open(method="POST", end=False)
+        client.data(stream, b"abc")
+        client.frame(1, 5, stream, client.literal([("x-sum", "1\r\ny: z")]))
+        self.assertEqual(client.answer(stream).reset, PROTOCOL_ERROR)

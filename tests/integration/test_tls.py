@@ -44,7 +44,7 @@ class Termination(TlsTest):
         origin = self.origin(lambda m, c: response(200, b"hello"))
         daemon = self.serve([origin])
         for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
-            client = self.tls_client(daemon, version=version, alpn=["http/1.1"])
+            client = self.tls_client(daemon, version=version, alpn=["h3", "http/1.1"])
             self.assertEqual((client.sock.version(), client.sock.selected_alpn_protocol()), (name, "http/1.1"))
             for _ in range(3):
                 self.assertEqual(client.get("/").text, "hello")
