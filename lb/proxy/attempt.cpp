@@ -106,7 +106,7 @@ RequestContext Exchange::request_context() const {
   context.request_id = request_id_;
   context.user = user_;
   context.granted = granted_;
-  context.port = connection_->listener().port;
+  context.port = connection_->listener().port_text;
   context.trusted = trusted_peer_;
   context.forwarded = runtime_->config().http.forwarded;
   context.framing = head.framing;

@@ -148,10 +148,8 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   if (const auto value = host.empty() ? head.host() : host; !value.empty()) field("X-Forwarded-Host", value);
   if (!port.empty()) {
     field("X-Forwarded-Port", port);
-  } else if (context.port && !overruled(rules, "X-Forwarded-Port")) {
-    out.add("X-Forwarded-Port: ");
-    out.number(context.port);
-    out.add("\r\n");
+  } else if (!context.port.empty()) {
+    field("X-Forwarded-Port", context.port);
   }
   field("X-Real-IP", context.client);
   field("X-Request-Id", context.request_id);
@@ -213,6 +211,12 @@ void HeadWriter::number(uint64_t value) {
   add({text, static_cast<size_t>(result.ptr - text)});
 }
 
+void HeadWriter::status(uint16_t value) {
+  const char text[3]{static_cast<char>('0' + value / 100), static_cast<char>('0' + value / 10 % 10),
+                     static_cast<char>('0' + value % 10)};
+  add({text, sizeof text});
+}
+
 void HeadWriter::hex(uint64_t value) {
   char text[16];
   const auto result = std::to_chars(text, text + sizeof text, value, 16);
@@ -272,7 +276,7 @@ void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const Requ
 
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context) {
   out.add("HTTP/1.1 ");
-  out.number(head.status);
+  out.status(head.status);
   out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
   const auto* rules =
       context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
@@ -302,7 +306,7 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
 
 void write_interim_head(HeadWriter& out, const http1::ResponseHead& head) {
   out.add("HTTP/1.1 ");
-  out.number(head.status);
+  out.status(head.status);
   out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
   copy_fields(out, head, 0, nullptr);
   out.add("\r\n");

@@ -29,6 +29,7 @@ class HeadWriter {
   }
   void field(std::string_view name, std::string_view value) { add_all(name, ": ", value, "\r\n"); }
   void number(uint64_t value);
+  void status(uint16_t value);  // 100–999
   void hex(uint64_t value);
   bool overflow() const { return overflow_; }
   std::string_view view() const { return {begin_, static_cast<size_t>(at_ - begin_)}; }
@@ -53,7 +54,7 @@ struct RequestContext {
   std::string_view request_id;
   std::string_view user;     // who was let in by auth; empty: nobody
   std::string_view granted;  // field lines of forward-auth's answer, to be sent on
-  uint16_t port = 0;         // of the listener
+  std::string_view port;     // of the listener; empty: it has none
   bool trusted = false;      // may the peer's X-Forwarded-*, Forwarded and X-Request-Id stand?
   bool forwarded = false;    // also send RFC 7239 Forwarded
   bool upgrade = false;

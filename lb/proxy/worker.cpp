@@ -172,7 +172,7 @@ void Worker::update_listeners(std::vector<NewListener> added, const std::vector<
 
 void Worker::open_listener(NewListener added) {
   auto& info = listeners_[added.key];
-  info->port = added.address.port();
+  if (const uint16_t port = added.address.port()) info->port_text = std::to_string(port);
   if (!added.inherited) net::accept_new_connections(added.fd->get());  // it may have been closing, or not listen yet
   const auto closing = std::find_if(closing_acceptors_.begin(), closing_acceptors_.end(),
                                     [&](const auto& acceptor) { return acceptor->has(added.fd); });

@@ -23,7 +23,7 @@ struct Written {
     context.backend = &backend;
     context.peer = context.client = "192.0.2.7";
     context.request_id = "id1";
-    context.port = 80;
+    context.port = "80";
   }
   std::string request(const std::string& bytes) {
     auto head = std::make_unique<http1::RequestHead>();
