@@ -30,7 +30,7 @@ class Worker;
 
 /// What a connection needs of its listener; lives as long as any connection of it.
 struct ListenerInfo {
-  uint32_t index = 0;  // in Config::listeners of the newest configuration that has it
+  uint32_t index = 0;     // in Config::listeners of the newest configuration that has it
   std::string port_text;  // empty: a unix socket
   Duration header_timeout{}, keep_alive_timeout{}, send_stall{};
   bool defer_accept = true;
