@@ -112,6 +112,23 @@ class Limits(Http2Test):
         self.assertEqual(client.get("/5").body, body_of(5))
         self.assertLess(origin.count(), 400)
 
+    def test_who_resets_and_comes_again_leaves_nothing(self):
+        daemon = self.serve()
+        other = self.http2(daemon)
+        other.get("/5")
+        before = daemon.rss()
+        block = other.literal(other.fields(path="/9"))
+        reset = struct.pack("!I", http2.CANCEL)
+        flood = b"".join(other.packed(http2.HEADERS, 5, i, block) + other.packed(http2.RST_STREAM, 0, i, reset) for i in range(1, 4001, 2))
+        for _ in range(200):
+            client = Http2Client(daemon.address())
+            self.send(client, flood)
+            client.wait_end()
+            client.close()
+            self.assertEqual(other.get("/5").body, body_of(5))
+        self.assertLess(daemon.rss() - before, 16 << 20)
+        self.assertEqual(daemon.metrics().sum("weir_http2_floods_total", kind="resets"), 200)
+
     def test_errors(self):
         daemon = self.small(errors=10, errors_per_minute=1)
         client = self.http2(daemon)
