@@ -188,6 +188,7 @@ struct ServerCallbacks {
   static int on_send_data(nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t size,
                           nghttp2_data_source* source, void* user) {
     ServerSession& self = of(user);
+    if (self.out_->size() >= self.bound_) return NGHTTP2_ERR_WOULDBLOCK;  // mem_send would go on with the next one
     self.out_->append(*self.pool_, view(header, kFrameHeader));
     if (size) self.events_.on_take(*static_cast<ServerStream*>(source->ptr), size, *self.out_);
     return 0;
@@ -266,6 +267,7 @@ void ServerSession::flooded(Http2Flood flood) {
 void ServerSession::produce(net::BufferPool& pool, net::Buffer& out, size_t bound) {
   pool_ = &pool;
   out_ = &out;
+  bound_ = bound;
   while (out.size() < bound) {
     const uint8_t* data = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &data);

@@ -118,6 +118,7 @@ class ServerSession {
   ServerStream* heading_ = nullptr;  // whose field block is under way
   net::BufferPool* pool_ = nullptr;  // within produce(), as the next
   net::Buffer* out_ = nullptr;
+  size_t bound_ = 0;
   TimePoint now_{};
   Http2Flood flood_ = Http2Flood::none;
   const char* broken_ = nullptr;
