@@ -78,6 +78,10 @@ std::optional<Refusal> BackendChanges::take_add(const Pool& written, const Pool&
   Backend backend;
   if (std::string problem = parse_backend_url(change.url, written.mode, backend); !problem.empty())
     return Refusal{Kind::wrong, std::move(problem)};
+  if (written.protocol != Pool::Protocol::h1 && backend.tls != (written.protocol == Pool::Protocol::h2))
+    return Refusal{Kind::wrong,
+                   fmt::format("pool {} speaks {}; write {}:// in the URL", now.name,
+                               backend.tls ? "h2c, without TLS" : "h2, by TLS", backend.tls ? "http" : "https")};
   if (has(now, change.name))
     return Refusal{
         Kind::conflict,

@@ -65,11 +65,12 @@ struct StatusRange {
 };
 
 struct Health {
-  enum class Type { none, http, tcp };
+  enum class Type { none, http, tcp, grpc };
   Type type = Type::none;
   std::string path = "/";
   std::string host;  // Host of the probe; empty: the backend's authority
   std::vector<StatusRange> expect_status{StatusRange{}};
+  std::string service;      // of type grpc; empty: the server as a whole
   std::string expect_body;  // must occur in the first 64 KiB of the body; empty: anything
   milliseconds interval = 2s, timeout = 1s;
   uint32_t fall = 3, rise = 2;

@@ -82,18 +82,23 @@ const Entry* first_http_key(const Node& node) {
 }
 
 void before_health(Reader&, const Node& node, Health& health) {
-  const bool implied = !node.find("type") && first_http_key(node);
+  const bool asks_grpc = !node.find("type") && node.find("service");
+  const bool implied = !node.find("type") && !asks_grpc && first_http_key(node);
   // A type of one's own replaces all that `defaults` say.
-  if (node.find("type") || (implied && health.type == Health::Type::tcp)) health = Health{};
+  const bool other = health.type == Health::Type::tcp || health.type == Health::Type::grpc;
+  if (node.find("type") || asks_grpc || (implied && other)) health = Health{};
   if (implied) health.type = Health::Type::http;
+  if (asks_grpc) health.type = Health::Type::grpc;
 }
 
 void after_health(Reader& in, const Node& node, Health& health) {
   if (health.type == Health::Type::none && !node.find("type") && !in.in_defaults)
     in.error(node.at, "there is no type; write path: /healthz for HTTP checks, or type: tcp");
   const Entry* http_only = first_http_key(node);
-  if (health.type == Health::Type::tcp && http_only)
+  if ((health.type == Health::Type::tcp || health.type == Health::Type::grpc) && http_only)
     in.error(http_only->at, fmt::format("{} is for HTTP checks alone; write type: http, or remove it", http_only->key));
+  if (const Entry* service = node.find_entry("service"); service && health.type != Health::Type::grpc)
+    in.error(service->at, "service is for gRPC's checks alone; write type: grpc, or remove it");
   if (health.type != Health::Type::none && health.timeout > health.interval)
     in.warning(node.at,
                "the time-out of a check is longer than the interval; the next check begins only when this one is over");
@@ -123,11 +128,15 @@ TypeOf<Health> health_section() {
   return Section<Health>(
              "health", "Active checks. `path` alone means `type: http`; `health: false` switches them off.",
              {key("type", &Health::type,
-                  choice<Health::Type>(
-                      {{"http", Health::Type::http}, {"tcp", Health::Type::tcp}, {"none", Health::Type::none}}),
+                  choice<Health::Type>({{"http", Health::Type::http},
+                                        {"tcp", Health::Type::tcp},
+                                        {"grpc", Health::Type::grpc},
+                                        {"none", Health::Type::none}}),
                   "What a check does; in a pool it replaces all that `defaults` say."),
               key("path", &Health::path, text("path", rules::plain_path), "What an HTTP check asks for."),
               key("host", &Health::host, text("host", rules::host_and_port), "Its Host; unset: the backend's address."),
+              key("service", &Health::service, text("name", rules::line),
+                  "What a check of `type: grpc` asks `grpc.health.v1.Health` for; unset: the server as a whole."),
               group<Health>("expect", expect, "What an answer must be."),
               key("interval", &Health::interval, duration(100ms, 1h), "Between two checks of a backend."),
               key("timeout", &Health::timeout, duration(10ms, 10min), "For one check."),
@@ -304,6 +313,9 @@ Key<Pool> mode_key() {
 /// HTTP/2 by TLS is for https:// alone, and without it for everything else.
 void check_protocol(Reader& in, const Node& node, const Pool& pool) {
   const Entry* protocol = node.find_entry("protocol");
+  if (pool.health.type == Health::Type::grpc && pool.protocol == Pool::Protocol::h1 && pool.mode == Mode::http)
+    in.error(node.find_entry("health") ? node.find_entry("health")->at : node.at,
+             "checks of type grpc need HTTP/2; write protocol: h2c, or h2 with https://");
   if (!protocol || pool.protocol == Pool::Protocol::h1) return;
   const bool tls = pool.protocol == Pool::Protocol::h2;
   const char* name = tls ? "h2" : "h2c";
@@ -316,9 +328,6 @@ void check_protocol(Reader& in, const Node& node, const Pool& pool) {
   }
   if (pool.discover && tls)
     in.error(protocol->at, "backends that DNS says are spoken to without TLS; write protocol: h2c");
-  if (pool.health.type == Health::Type::http)
-    in.error(protocol->at,
-             fmt::format("checks by HTTP can't be made over {} yet; write health: {{ type: tcp }}", name));
   if (pool.proxy_protocol != ProxyVersion::none)
     in.error(protocol->at,
              fmt::format("with protocol: {} clients share connections, and the header of proxy_protocol names one "

@@ -103,7 +103,7 @@ void check_key(Reader& in, const Node& node, const Pool& pool) {
 /// What `defaults` say of HTTP checks says when to check.
 void inherit_health(Health& health) {
   const Health usual;
-  if (health.type == Health::Type::http) health.type = Health::Type::tcp;
+  if (health.type == Health::Type::http || health.type == Health::Type::grpc) health.type = Health::Type::tcp;
   health.path = usual.path;
   health.host.clear();
   health.expect_status = usual.expect_status;
@@ -207,7 +207,7 @@ void check_pool_mode(Reader& in, const Node& node, Pool& pool) {
   refuse_others(in, node, "health", {"type", "interval", "timeout", "fall", "rise", "slow_start"});
   const Node* health = node.find("health");
   const Node* type = health ? health->find("type") : nullptr;
-  if (type && pool.health.type == Health::Type::http)
+  if (type && (pool.health.type == Health::Type::http || pool.health.type == Health::Type::grpc))
     in.error(type->at, "an HTTP check says nothing about a pool of mode: tcp; write type: tcp");
   inherit_health(pool.health);
 }

@@ -81,7 +81,8 @@ std::shared_ptr<Watch> Monitor::Impl::adopt(const Target& target, size_t index, 
   std::shared_ptr<const ProbeSpec> spec;
   if (target.config->health.type != config::Health::Type::none)
     spec = make_probe_spec(target.config->health, target.config->backends[index], target.tls,
-                           target.config->tls.server_name, target.config->proxy_protocol);
+                           target.config->tls.server_name, target.config->proxy_protocol,
+                           target.config->protocol != config::Pool::Protocol::h1);
   if (!known) {
     known = std::make_shared<Watch>(io, state, BackendHealth(target.config, totals, now, reload));
     known->spec = std::move(spec);

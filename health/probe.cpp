@@ -19,6 +19,7 @@
 #include <boost/beast/http/read.hpp>
 #include <optional>
 
+#include "health/http2_question.hpp"
 #include "health/rules.hpp"
 #include "lb/net/proxy_protocol.hpp"
 #include "lb/net/socket.hpp"
@@ -31,6 +32,7 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 
 constexpr size_t kMaxHead = 64 << 10;
+constexpr size_t kInput = 16 << 10;
 constexpr size_t kMaxBody = 64 << 10;  // what expect.body looks at
 
 /// Keeps the first kMaxBody bytes and never reserves what a Content-Length claims.
@@ -150,7 +152,7 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     const std::string time = to_words(spec_->settings.timeout);
     if (!connected_) return fail(fmt::format("connect: no answer within {}", time));
     if (shaking_) return fail(fmt::format("TLS: no answer within {}", time));
-    const bool began = parser_ && parser_->got_some();
+    const bool began = (parser_ && parser_->got_some()) || (question_ && question_->status());
     fail((began ? "answer not complete within " : "no answer within ") + time);
   }
 
@@ -178,6 +180,11 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
       if (self->over()) return;
       self->shaking_ = false;
       if (failed) return self->fail(self->handshake_words(failed));
+      const unsigned char* protocol = nullptr;
+      unsigned length = 0;
+      SSL_get0_alpn_selected(self->tls_->native_handle(), &protocol, &length);
+      const std::string_view chosen(reinterpret_cast<const char*>(protocol), length);
+      if (self->spec_->http2 && chosen != "h2") return self->fail("TLS: it has not chosen h2");
       self->ask();
     });
   }
@@ -200,6 +207,12 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
 
   void ask() {
     if (spec_->settings.type == config::Health::Type::tcp) return finish(ProbeResult::Outcome::ok);
+    if (spec_->http2) {
+      const auto& health = spec_->settings;
+      question_.emplace(Http2Question::Asked{health.type == config::Health::Type::grpc, spec_->tls != nullptr,
+                                             spec_->authority, health.path, health.service});
+      return say();
+    }
     with_stream([this](auto& stream) {
       asio::async_write(stream, asio::buffer(spec_->request),
                         [self = shared_from_this()](const error_code& failed, size_t) {
@@ -227,6 +240,58 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
     });
   }
 
+  /// HTTP/2: sends what is to be sent, then waits for more.
+  void say() {
+    output_ = question_->take_output();
+    if (output_.empty()) return listen();
+    with_stream([this](auto& stream) {
+      asio::async_write(stream, asio::buffer(output_), [self = shared_from_this()](const error_code& failed, size_t) {
+        if (self->over()) return;
+        if (failed && failed != asio::error::broken_pipe) return self->fail(read_words(failed, false));
+        self->listen();
+      });
+    });
+  }
+
+  void listen() {
+    if (!question_->problem().empty()) return fail(question_->problem());
+    input_.resize(kInput);
+    with_stream([this](auto& stream) {
+      stream.async_read_some(asio::buffer(input_), [self = shared_from_this()](const error_code& error, size_t size) {
+        if (self->over()) return;
+        if (error == asio::error::eof) return self->fail("closed without an answer");
+        if (error) return self->fail(read_words(error, false));
+        const bool more = self->question_->receive(self->input_.data(), size);
+        self->judge(more);
+      });
+    });
+  }
+
+  void judge(bool more) {
+    if (spec_->settings.type == config::Health::Type::grpc) {
+      if (!question_->complete()) return go_on(more);
+      const std::string wrong = question_->judge_grpc();
+      return wrong.empty() ? finish(ProbeResult::Outcome::ok) : fail(wrong);
+    }
+    const unsigned status = question_->status();
+    if (status == 0) return go_on(more);
+    if (!expects(status)) return;
+    const std::string& wanted = spec_->settings.expect_body;
+    if (wanted.empty() || question_->body().find(wanted) != std::string::npos) return finish(ProbeResult::Outcome::ok);
+    if (question_->body().size() >= kMaxBody)
+      return fail(fmt::format("the first 64 KiB of the body lack \"{}\"", wanted));
+    if (question_->complete()) return fail(fmt::format("body lacks \"{}\"", wanted));
+    go_on(more);
+  }
+
+  void go_on(bool more) {
+    if (more) return say();
+    // What it says of us is sent no more: the connection ends here.
+    question_->take_output();
+    const std::string problem = question_->problem();
+    fail(problem.empty() ? "closed in the middle of the answer" : problem);
+  }
+
   /// The parser waits for a whole status line, so that what is none would be called an unfinished one.
   std::optional<std::string> foreign_protocol() const {
     if (parser_->get().result_int() != 0) return std::nullopt;
@@ -239,11 +304,18 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
   void on_head() {
     const unsigned status = parser_->get().result_int();
     if (status / 100 == 1 && status != 101) return read_head();  // interim; the deadline bounds how many
-    const auto& ranges = spec_->settings.expect_status;
-    if (std::none_of(ranges.begin(), ranges.end(), [&](auto r) { return r.first <= status && status <= r.last; }))
-      return fail(fmt::format("status {}, expected {}", status, to_words(ranges)));
+    if (!expects(status)) return;
     if (spec_->settings.expect_body.empty()) return finish(ProbeResult::Outcome::ok);
     read_body();
+  }
+
+  /// False: it is not, and the check has failed.
+  bool expects(unsigned status) {
+    const auto& ranges = spec_->settings.expect_status;
+    if (std::any_of(ranges.begin(), ranges.end(), [&](auto r) { return r.first <= status && status <= r.last; }))
+      return true;
+    fail(fmt::format("status {}, expected {}", status, to_words(ranges)));
+    return false;
   }
 
   void read_body() {
@@ -270,6 +342,8 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
   asio::steady_timer deadline_;
   boost::beast::flat_buffer buffer_;
   std::optional<http::response_parser<CappedBody>> parser_;
+  std::optional<Http2Question> question_;
+  std::string output_, input_;
   size_t searched_ = 0;
   bool connected_ = false, shaking_ = false;
 };
@@ -278,7 +352,7 @@ class SocketProbe final : public Probe, public std::enable_shared_from_this<Sock
 
 std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
                                                  const std::shared_ptr<const net::TlsClient>& tls,
-                                                 const std::string& server_name, ProxyVersion proxy) {
+                                                 const std::string& server_name, ProxyVersion proxy, bool http2) {
   auto spec = std::make_shared<ProbeSpec>();
   spec->address = backend.address;
   spec->settings = health;
@@ -291,7 +365,9 @@ std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, c
     spec->tls = tls;
     spec->tls_name = server_name.empty() ? backend.url_host() : server_name;
   }
-  if (health.type == config::Health::Type::http)
+  spec->http2 = http2 && health.type != config::Health::Type::tcp;
+  if (spec->http2) spec->authority = health.host.empty() ? backend.authority : health.host;
+  if (health.type == config::Health::Type::http && !http2)
     spec->request = fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: weir/" WEIR_VERSION
                                 " health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
                                 health.path, health.host.empty() ? backend.authority : health.host);

@@ -14,14 +14,16 @@ namespace weir::health {
 /// What to check, shared by all checks of a backend.
 struct ProbeSpec {
   Endpoint address;
-  config::Health settings;                              // type http or tcp
+  config::Health settings;                              // type http, tcp or grpc
   std::string request;                                  // http: the bytes to send
   std::shared_ptr<const net::TlsClient> tls = nullptr;  // over TLS; null: plain
   std::string tls_name = {};                            // … to be asked for and verified
+  bool http2 = false;                                   // http and grpc: what is spoken
+  std::string authority = {};                           // … with HTTP/2, to be asked for
   std::string preface = {};                             // sent first, before TLS: a header of the PROXY protocol
   bool same(const ProbeSpec& other) const {
     return settings == other.settings && request == other.request && tls == other.tls && tls_name == other.tls_name &&
-           preface == other.preface;
+           preface == other.preface && http2 == other.http2 && authority == other.authority;
   }
 };
 /// `tls` counts for HTTP checks of backends with https://, and for TCP checks of those with tls://; an empty
@@ -30,7 +32,7 @@ struct ProbeSpec {
 std::shared_ptr<const ProbeSpec> make_probe_spec(const config::Health& health, const config::Backend& backend,
                                                  const std::shared_ptr<const net::TlsClient>& tls = nullptr,
                                                  const std::string& server_name = {},
-                                                 ProxyVersion proxy = ProxyVersion::none);
+                                                 ProxyVersion proxy = ProxyVersion::none, bool http2 = false);
 
 struct ProbeResult {
   enum class Outcome {

@@ -66,6 +66,8 @@ void collect_names(const Inventory& inventory, const ProcessState& process, std:
 void collect_tcp(const Inventory& inventory, std::vector<MetricFamily>& families);
 /// HTTP/2 to backends; nothing of it where no pool has it.
 void collect_http2(const Inventory& inventory, std::vector<MetricFamily>& families);
+/// Nothing before the first request of gRPC.
+void collect_grpc(const Inventory& inventory, std::vector<MetricFamily>& families);
 void collect_compression(const ProcessState& process, std::vector<MetricFamily>& families);
 
 }  // namespace weir::admin

@@ -415,6 +415,7 @@ class Collector final : public prometheus::Collectable {
     collect_tcp(*inventory_, families);
     collect_names(*inventory_, sources_.process, families);
     collect_http2(*inventory_, families);
+    collect_grpc(*inventory_, families);
     collect_backends(*inventory_, families);
     const size_t others = count_series(families) + 1;
     folding_ = choose_folding(others, inventory_->pools.size(), backend_count(*inventory_), inventory_->routes.size(),

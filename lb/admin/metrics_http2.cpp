@@ -1,4 +1,6 @@
-// The metrics of HTTP/2 to backends.
+// The metrics of HTTP/2 to backends, and of gRPC.
+#include <string>
+
 #include "lb/admin/family_writer.hpp"
 
 namespace weir::admin {
@@ -35,6 +37,19 @@ void collect_http2(const Inventory& inventory, std::vector<MetricFamily>& famili
     }
   }
   for (auto* family : {&streams, &resets, &goaways, &failures}) family->move_to(families);
+}
+
+void collect_grpc(const Inventory& inventory, std::vector<MetricFamily>& families) {
+  FamilyWriter responses("weir_grpc_responses_total", "Answers to requests of gRPC, by its status.",
+                         MetricType::Counter);
+  for (const auto& route : inventory.routes)
+    for (size_t i = 0; i < kGrpcStatuses; ++i) {
+      uint64_t all = 0;
+      for (const auto& cells : route->cells) all += cells.grpc[i].get();
+      if (all > 0)
+        responses.add({{"route", route->name}, {"pool", route->pool}, {"grpc_status", std::to_string(i)}}, all);
+    }
+  responses.move_to(families);
 }
 
 }  // namespace weir::admin

@@ -37,6 +37,7 @@ enum class LogField : uint8_t {
   path,
   query,
   upstream_status,
+  grpc_status,
   request_header,  // with a name
   response_header,
 };
@@ -83,6 +84,8 @@ inline constexpr std::array kLogFields{
     LogFieldInfo{LogField::query, "query", "The query without `?`; empty: none."},
     LogFieldInfo{LogField::upstream_status, "upstream_status",
                  "Status of the backend's answer that was passed on; null: none."},
+    LogFieldInfo{LogField::grpc_status, "grpc_status",
+                 "Number of the status in the answer to a request of [gRPC](grpc.md); null: none."},
     LogFieldInfo{LogField::request_header, "request_header.",
                  "Behind the dot the name of a header, in any case: its value as received, several lines joined by a "
                  "comma; at most 1 KiB."},

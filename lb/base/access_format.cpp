@@ -54,6 +54,7 @@ bool is_text(LogField field) {
   switch (field) {
     case LogField::status:
     case LogField::upstream_status:
+    case LogField::grpc_status:
     case LogField::duration_ms:
     case LogField::upstream_ms:
     case LogField::bytes_in:
@@ -119,6 +120,12 @@ void JsonLine::format(const AccessRecord& record, std::string& out) const {
       case LogField::protocol: out += protocol(record); break;
       case LogField::status: append_number(record.status, out); break;
       case LogField::upstream_status: append_or_null(record.upstream_status, append_number, out); break;
+      case LogField::grpc_status:
+        if (record.grpc_status == AccessRecord::kNoGrpc)
+          out += "null";
+        else
+          append_number(record.grpc_status, out);
+        break;
       case LogField::duration_ms: append_ms(record.duration_us, out); break;
       case LogField::upstream_ms: append_or_null(record.upstream_us, append_ms, out); break;
       case LogField::bytes_in: append_number(record.bytes_received, out); break;

@@ -73,7 +73,7 @@ struct Packed {
   int64_t wall_ns;
   uint64_t duration_us, upstream_us, bytes_received, bytes_sent;
   uint16_t status, upstream_status, texts;
-  uint8_t attempts, minor;
+  uint8_t attempts, minor, grpc_status;
   Cause cause;
 };
 static_assert(std::is_trivially_copyable_v<Packed> && kLogFieldBytes <= UINT16_MAX);
@@ -177,6 +177,7 @@ void AccessLog::Impl::format(std::span<const std::byte> bytes) {
   record.status = packed.status;
   record.upstream_status = packed.upstream_status;
   record.attempts = packed.attempts;
+  record.grpc_status = packed.grpc_status;
   record.minor = packed.minor;
   record.cause = packed.cause;
   std::array<uint16_t, kMostTexts> lengths;
@@ -278,6 +279,7 @@ bool AccessLog::write(size_t worker, const AccessRecord& record) noexcept {
                       .texts = static_cast<uint16_t>(count),
                       .attempts = record.attempts,
                       .minor = record.minor,
+                      .grpc_status = record.grpc_status,
                       .cause = record.cause};
   std::array<uint16_t, kMostTexts> lengths;
   size_t total = sizeof(packed) + count * sizeof(uint16_t);

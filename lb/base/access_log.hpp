@@ -23,6 +23,8 @@ struct AccessRecord {
   uint8_t attempts = 0;
   static constexpr uint8_t kTcp = 255;  // in place of a version: a session of mode: tcp
   uint8_t minor = 1;
+  static constexpr uint8_t kNoGrpc = 255;
+  uint8_t grpc_status = kNoGrpc;
   Cause cause = Cause::none;
   std::string_view client, user, method, target, host, user_agent, referer, request_id;
   std::string_view listener, route, pool, backend;  // empty: none

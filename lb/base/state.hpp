@@ -108,9 +108,12 @@ struct PoolState {
   std::vector<PoolCells> cells;
 };
 
+inline constexpr size_t kGrpcStatuses = 17;  // OK to UNAUTHENTICATED
+
 struct alignas(64) RouteCells {
   Counter responses[6];  // final answers to clients, by class [1]…[5]; [0]: none was sent
   Counter causes[kCauseCount];
+  Counter grpc[kGrpcStatuses];                     // answers to gRPC by its status
   Counter rate_evicted_active, rate_evicted_idle;  // buckets of rate_limit that made room: still filling, or full
   Histogram latency;  // first byte of the request → last byte of the answer handed to the kernel
 };

@@ -343,6 +343,10 @@ bool ClientSession::add_field(ClientStream& stream, std::string_view name, std::
 }
 
 void ClientSession::end_block(ClientStream& stream, bool end_stream) {
+  if (status_ == 200 && !stream.accept.empty() && !end_stream)  // it stands for 101 (RFC 8441 §5)
+    block_.replace(
+        0, block_.find('\n') + 1,
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: " + stream.accept + "\r\n");
   stream.ended = stream.ended || end_stream;
   if (stream.abandoned) return make_ready(stream);
   if (block_trailers_) {

@@ -49,7 +49,8 @@ struct ClientStream {
   uint32_t header_bytes = 0, header_count = 0;
   bool out_end = false;       // the body ends behind `out`
   bool tell_drained = false;  // it is made ready when bytes of `out` have gone
-  bool head_method = false, connect = false;
+  bool head_method = false;
+  std::string accept;  // extended CONNECT for a WebSocket: what HTTP/1.1 would have as Sec-WebSocket-Accept
   bool sent = false;   // the head is out
   bool ended = false;  // the answer is complete
   bool reset_by_peer = false;

@@ -292,9 +292,10 @@ void Exchange::requesting_timed_out(TimePoint now) {
 
 void Exchange::request_timed_out() {
   if (phase_ == Phase::queued) leave_queue();
-  if (phase_ == Phase::responding) return response_broken(Cause::total_timeout);
-  if (upstream_) report_failure();
-  fail(Cause::total_timeout);
+  const Cause why = clients_deadline_ ? Cause::grpc_deadline : Cause::total_timeout;
+  if (phase_ == Phase::responding) return response_broken(why);
+  if (upstream_ && !clients_deadline_) report_failure();
+  fail(why);
 }
 
 }  // namespace weir::proxy

@@ -53,11 +53,12 @@ void Exchange::begin(Downstream& downstream, DownstreamConnection& connection, T
   home_ = route::Affinity::kNobody;
   hide_cookie_ = home_full_ = false;
   upstream_keep_alive_ = 0;
+  grpc_status_ = AccessRecord::kNoGrpc;
   phase_ = Phase::deciding;
   keep_alive_ = true;
   trusted_peer_ = admitted_ = backend_held_ = retrying_ = idempotent_ = body_complete_ = body_kept_ = body_lost_ =
       head_sent_ = chunk_response_ = expecting_ = upgrade_ = raced_ = upstream_end_ = downstream_end_ =
-          upstream_reusable_ = trace_.on = false;
+          upstream_reusable_ = grpc_ = clients_deadline_ = trace_.on = false;
   if (logged_) logged_->log = 0;
   worker_.cells.headers_dropped_underscore.add(head.underscores_dropped);
 }
@@ -145,6 +146,8 @@ void Exchange::record() {
   const uint16_t status = nothing_sent ? info(cause_).status : status_;
   cells.responses[nothing_sent ? 0 : status_ / 100].add();
   cells.causes[static_cast<size_t>(cause_)].add();
+  if (grpc_status_ != AccessRecord::kNoGrpc) [[unlikely]]
+    cells.grpc[grpc_status_].add();
   const auto us = static_cast<uint64_t>((monotonic_now() - started_).count() / 1000);
   cells.latency.observe(us);
   const bool notable = attempts_ > 1 || status >= 500 || worth_remembering(cause_);
@@ -169,6 +172,7 @@ void Exchange::write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, 
   entry.upstream_status = upstream_status_;
   entry.attempts = attempts_;
   entry.minor = head.minor;
+  entry.grpc_status = grpc_status_;
   entry.cause = cause_;
   entry.client = client_;
   entry.user = user_;

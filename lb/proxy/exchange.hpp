@@ -22,6 +22,7 @@
 #include "lb/proxy/logged_fields.hpp"
 #include "lb/proxy/worker.hpp"
 #include "lb/route/affinity.hpp"
+#include "lb/route/grpc.hpp"
 #include "lb/route/retry.hpp"
 
 namespace weir::proxy {
@@ -99,6 +100,8 @@ class Exchange final : public Timer, public UpstreamUser {
   void abort_for_drain();
   bool tunnel() const { return phase_ == Phase::tunnel; }
   bool response_started() const { return head_sent_; }
+  /// By its content-type; such a request may be slow (limits.body_min_rate is not for it).
+  bool is_grpc() const;
   uint64_t bytes_sent() const { return bytes_sent_; }  // downstream
 
  private:
@@ -205,6 +208,12 @@ class Exchange final : public Timer, public UpstreamUser {
   void end_request_body();
   Sent send_response_end();
 
+  // grpc.cpp
+  void take_grpc_deadline();
+  void note_grpc_head(const http1::ResponseHead& response);
+  void note_grpc_status(std::string_view value);
+  void answer_grpc_error(grpc::Status status, std::string_view why, std::string_view fields);
+
   // compression.cpp
   void consider_compression(http1::ResponseHead& response, ResponseContext& context);
   void consider_validator(http1::ResponseHead& response, ResponseContext& context, std::string_view etag, bool add);
@@ -294,6 +303,9 @@ class Exchange final : public Timer, public UpstreamUser {
   bool admitted_ = false, backend_held_ = false, retrying_ = false, idempotent_ = false;
   bool body_complete_ = false, body_kept_ = false, body_lost_ = false;
   bool head_sent_ = false, keep_alive_ = true, chunk_response_ = false, expecting_ = false, upgrade_ = false;
+  bool grpc_ = false;              // a request of gRPC to a pool that can carry it
+  bool clients_deadline_ = false;  // total_deadline_ is the client's own
+  uint8_t grpc_status_ = AccessRecord::kNoGrpc;
   bool attempt_reused_ = false;  // it goes over a connection that was kept
   bool raced_ = false;           // the keep-alive race was met once
   bool upstream_reusable_ = false;

@@ -187,7 +187,8 @@ void Exchange::note_response(uint16_t status) {
   pool_->cells->latency.observe(us);
   pool_->note_latency(us);
   if (pool_->pool->observes_latency) balance::observe(set_->backend->latency, worker_.now, us);
-  if (status >= 502 && status <= 504) {
+  const bool unavailable = grpc_status_ == static_cast<uint8_t>(grpc::Status::unavailable);
+  if ((status >= 502 && status <= 504) || unavailable) {
     set_->cells->failed_5xx.add();
     report_failure();
   } else {
@@ -211,6 +212,8 @@ void Exchange::note_tls(http1::ResponseHead& response, ResponseContext& context)
 }
 
 void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t size) {
+  if (grpc_) [[unlikely]]
+    note_grpc_head(response);
   note_response(response.status);
   status_ = response.status;
   // A stream says itself when it ends; trailers may stand behind a body of known length.

@@ -150,6 +150,7 @@ void Exchange::on_auth_granted() {
 
 void Exchange::on_auth_refused(uint16_t status) {
   cause_ = Cause::auth_refused;
+  if (is_grpc()) return answer_grpc_error(grpc::status_of_http(status), info(cause_).help, {});
   answer_local(status, "", question_->body(), question_->fields());
 }
 

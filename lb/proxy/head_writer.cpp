@@ -277,7 +277,9 @@ void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const Requ
 void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const ResponseContext& context) {
   out.add("HTTP/1.1 ");
   out.status(head.status);
-  out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
+  // A backend of HTTP/2 says none, and there are clients that want one.
+  out.add_all(" ", head.reason_length ? head.view(head.reason, head.reason_length) : reason_phrase(head.status),
+              "\r\n");
   const auto* rules =
       context.route && !context.route->response_headers.empty() ? &context.route->response_headers : nullptr;
   copy_fields(out, head, 0, rules);
@@ -307,7 +309,8 @@ void write_response_head(HeadWriter& out, const http1::ResponseHead& head, const
 void write_interim_head(HeadWriter& out, const http1::ResponseHead& head) {
   out.add("HTTP/1.1 ");
   out.status(head.status);
-  out.add_all(" ", head.view(head.reason, head.reason_length), "\r\n");
+  out.add_all(" ", head.reason_length ? head.view(head.reason, head.reason_length) : reason_phrase(head.status),
+              "\r\n");
   copy_fields(out, head, 0, nullptr);
   out.add("\r\n");
 }
@@ -327,6 +330,8 @@ std::string with_rules(std::string_view lines, const config::HeaderRules& rules)
 
 std::string_view reason_phrase(uint16_t status) {
   switch (status) {
+    case 100: return "Continue";
+    case 103: return "Early Hints";
     case 200: return "OK";
     case 201: return "Created";
     case 202: return "Accepted";

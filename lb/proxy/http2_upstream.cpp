@@ -140,7 +140,7 @@ void Http2UpstreamConnection::tell(std::string_view reason, std::string_view det
 void Http2UpstreamConnection::session_failed() {
   tell(http2::ClientSession::to_string(session_.problem()), session_.detail());
   set_.cells->http2_failures.add();
-  flush();  // a GOAWAY may say why
+  send_output();  // a GOAWAY may say why
   fail(kNotHttp2, Cause::upstream_bad_response);
 }
 
@@ -241,7 +241,7 @@ void Http2UpstreamConnection::on_timer(TimePoint) {
 
 void Http2UpstreamConnection::end_orderly() {
   if (established_) session_.say_goodbye();
-  flush();
+  send_output();
   close();
 }
 
@@ -262,6 +262,15 @@ void Http2UpstreamConnection::flush_later() {
 
 void Http2UpstreamConnection::flush() {
   flush_queued_ = false;
+  send_output();
+  if (!transport_) return;
+  if (!session_.ready.empty() || session_.problem() != http2::ClientSession::Problem::none)
+    worker_.poller.again(*this);
+  else
+    rest_or_close();
+}
+
+void Http2UpstreamConnection::send_output() {
   char* const scratch = worker_.send_scratch.get();
   while (transport_ && transport_->connected() && !transport_->blocked()) {
     size_t size = 0;
@@ -284,8 +293,6 @@ void Http2UpstreamConnection::flush() {
       break;
     }
   }
-  if (!transport_) return;
-  if (!session_.ready.empty() || session_.problem() != http2::ClientSession::Problem::none) worker_.poller.again(*this);
 }
 
 void Http2UpstreamConnection::on_events(uint32_t) {

@@ -60,6 +60,7 @@ class Http2UpstreamStream final : public Upstream, public http2::ClientStream {
   void attach(UpstreamSet& set, UpstreamUser& user);
   int find_connection();
   bool begin(std::span<char> request_head);
+  bool wants_websocket(std::string_view field_lines);
   void deliver();
   bool deliver_bytes();
   void deliver_end();
@@ -112,6 +113,7 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   void establish();
   void dispatch();
   void remove(Http2UpstreamStream& stream);
+  void send_output();
   void rest_or_close();
   void end_orderly();
   void note_refusal();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "lb/net/websocket.hpp"
 #include "lb/proxy/http2_upstream.hpp"
 #include "lb/proxy/worker.hpp"
 
@@ -17,6 +18,18 @@ std::string_view take_word(std::string_view& line) {
   const std::string_view word = line.substr(0, end);
   line.remove_prefix(std::min(end + 1, line.size()));
   return word;
+}
+
+/// The value of the field in lines; empty: it is not there.
+std::string_view find_field(std::string_view lines, std::string_view name) {
+  while (lines.size() > 2) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n"));
+    lines.remove_prefix(line.size() + 2);
+    if (line.size() > name.size() && line[name.size()] == ':' &&
+        http1::equals_ignore_case(line.substr(0, name.size()), name))
+      return http1::trim(line.substr(name.size() + 1));
+  }
+  return {};
 }
 
 }  // namespace
@@ -41,7 +54,7 @@ void Http2UpstreamStream::attach(UpstreamSet& set, UpstreamUser& user) {
   bytes_sent = 0;
   response_started = write_failed = body_follows = refused = reused_ = false;
   interim = 0;
-  receive_room = 0;
+  receive_room = Worker::kReceiveScratch;
   began_ = worker_.now;
 }
 
@@ -108,14 +121,27 @@ bool Http2UpstreamStream::begin(std::span<char> request_head) {
   fields_at = line_end + 2;
   auto& fields = connection_->fields_;
   fields.clear();
-  fields.add(":method", method);
+  const bool connect = connection_->session_.takes_connect() && wants_websocket(text.substr(fields_at));
+  fields.add(":method", connect ? "CONNECT" : method);
+  if (connect) fields.add(":protocol", "websocket");
   fields.add(":scheme", set_->tls ? "https" : "http");
   fields.add(":authority", host);
   fields.add(":path", target);
   fields.add_lines(request_head.subspan(fields_at));
   head_method = method == "HEAD";
-  if (!connection_->session_.submit(*this, fields, body_follows)) return false;
+  if (!connection_->session_.submit(*this, fields, body_follows || connect)) return false;
   bytes_sent = request_head.size();
+  return true;
+}
+
+/// Is it the handshake of a WebSocket? Then `accept` is what answers it.
+bool Http2UpstreamStream::wants_websocket(std::string_view field_lines) {
+  const std::string_view upgrade = find_field(field_lines, "upgrade");
+  if (upgrade.empty()) return false;
+  const std::string_view key = find_field(field_lines, "sec-websocket-key");
+  if (key.empty() || !http1::equals_ignore_case(upgrade, "websocket")) return false;
+  const auto proof = net::websocket_accept(key);
+  accept.assign(proof.data(), proof.size());
   return true;
 }
 
@@ -143,19 +169,26 @@ void Http2UpstreamStream::deliver() {
   if (in.empty() && user_->wants_response() && (ended || closed)) deliver_end();
 }
 
-/// False: nobody is here any more.
+/// As much as its user takes at once. False: nobody is here any more.
 bool Http2UpstreamStream::deliver_bytes() {
   net::Buffer taken = std::exchange(in, {});
-  const uint32_t body = std::exchange(unconsumed, 0), turn = serial_;
+  const uint32_t size = std::min(taken.size(), receive_room), turn = serial_;
   response_started = true;
-  user_->on_upstream_bytes(taken.data(), taken.size());
-  taken.release(worker_.buffers);
-  if (serial_ != turn) return false;
+  user_->on_upstream_bytes(taken.data(), size);
+  if (serial_ != turn || !user_) {
+    taken.release(worker_.buffers);
+    return false;
+  }
+  taken.consume(worker_.buffers, size);
+  in = taken;
+  // The head counts as well: the window is larger by so much, once.
+  const uint32_t body = std::min(unconsumed, size);
+  unconsumed -= body;
   if (connection_ && body) {
     connection_->session_.consume(*this, body);
     connection_->flush_later();
   }
-  return user_ != nullptr;
+  return true;
 }
 
 void Http2UpstreamStream::deliver_end() {

@@ -83,10 +83,13 @@ std::string_view presentable(std::string_view id) {
 void Exchange::answer_error(Cause why, const char* detail, std::string_view extra_fields) {
   cause_ = why;
   const CauseInfo& cause = info(why);
+  const std::string_view id = presentable(request_id_);
+  if (is_grpc()) [[unlikely]]
+    return answer_grpc_error(grpc::status_of(why), *detail ? std::string_view(detail) : cause.help,
+                             id.empty() ? std::string() : fmt::format("X-Request-Id: {}\r\n", id));
   const bool json = wants_json(head);
   const auto& pages = runtime_->config().error_pages;
   const auto page = pages.find(cause.status);
-  const std::string_view id = presentable(request_id_);
   const std::string body =
       page != pages.end() && !json ? page->second : error_body(cause, cause.status, detail, id, json);
   std::string fields = "Cache-Control: no-store\r\n";

@@ -149,6 +149,10 @@ bool Exchange::admit() {
   idempotent_ = route::method_repeatable(pool_->pool->config->retry, head.method_view());
   // A stream may be refused although its request went out: then any method may go again.
   const bool streams = pool_->pool->config->protocol != config::Pool::Protocol::h1;
+  if (streams && is_grpc()) [[unlikely]] {
+    grpc_ = true;
+    take_grpc_deadline();
+  }
   body_kept_ = (idempotent_ || streams) && head.framing != http1::Framing::none;
   if (!pool_->pool->admission->try_admit(pool_->pool->config->limits)) return wait_in_queue(false);
   admitted_ = true;

@@ -43,7 +43,9 @@ void Exchange::on_request_trailers(std::span<char> lines) {
 }
 
 void Exchange::on_upstream_trailers(std::span<char> lines) {
-  if (phase_ == Phase::responding) response_trailers_ = keep_allowed(lines, route_->config->response_headers);
+  if (phase_ != Phase::responding) return;
+  if (grpc_) note_grpc_status(grpc::find_line({lines.data(), lines.size()}, "grpc-status"));
+  response_trailers_ = keep_allowed(lines, route_->config->response_headers);
 }
 
 bool Exchange::chunks_request() const { return head.framing == http1::Framing::chunked && !upstream_->framed; }

@@ -1,6 +1,12 @@
 """HTTP/2 to backends: what an HTTP/1.1 client sees of them, connections that many share, and backends that fail or cheat."""
 import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
 import threading
+import time
 
 import h2origin
 from h2origin import Http2Origin, frame
@@ -138,6 +144,55 @@ class Messages(Http2Test):
             self.assertIn("error=http_protocol_error", answer.header("Proxy-Status"))
             daemon.wait_log(lambda r: r["cause"] == "upstream_not_http2")
             self.assertEqual(daemon.wait_event("backend_http2_failed").reason, "not_http2")
+
+
+class WebSockets(Http2Test):
+    HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+
+    @staticmethod
+    def echo(r):
+        if r.header(":method") != "CONNECT":
+            return r.answer(b"no", status=426)
+        r.head(200, [("sec-websocket-protocol", "chat")])
+        seen = 0
+        while not r.complete or seen < len(r.body):
+            time.sleep(0.005)
+            if len(r.body) > seen:
+                piece = bytes(r.body[seen:])
+                seen += len(piece)
+                r.data(piece)
+        r.data(b"", end=True)
+
+    def test_extended_connect(self):
+        origin = self.h2(self.echo, settings={h2origin.CONNECT_PROTOCOL: 1}, early=True, threads=True)
+        daemon = self.serve([origin])
+        client = self.client(daemon)
+        client.send(request("GET", "/chat", self.HANDSHAKE))
+        answer = client.read()
+        self.assertEqual((answer.status, answer.header("Sec-WebSocket-Accept"), answer.header("Sec-WebSocket-Protocol")),
+                         (101, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "chat"))
+        seen = origin.requests[0]
+        self.assertEqual([seen.header(n) for n in (":method", ":protocol", ":path", ":scheme")], ["CONNECT", "websocket", "/chat", "http"])
+        data = os.urandom(200_000)
+        client.send(data)
+        self.assertEqual(client.read_exactly(len(data)), data)
+        self.assertEqual(daemon.get("/").status, 426)  # beside it, on the same connection
+        self.assertEqual(len(origin.connections), 1)
+        client.half_close()
+        self.assert_closed(client)
+
+    def test_a_backend_that_refuses_it(self):
+        origin = self.h2(lambda r: r.answer(b"no", status=403), settings={h2origin.CONNECT_PROTOCOL: 1}, early=True)
+        client = self.client(self.serve([origin]))
+        client.send(request("GET", "/", self.HANDSHAKE))
+        self.assertEqual(client.read().status, 403)
+
+    def test_a_backend_without_it(self):
+        origin = self.h2(self.echo, early=True)
+        client = self.client(self.serve([origin]))
+        client.send(request("GET", "/", self.HANDSHAKE))
+        self.assertEqual(client.read().status, 426)
+        self.assertIsNone(origin.requests[0].header("upgrade"))
 
 
 class Sharing(Http2Test):
@@ -380,3 +435,61 @@ class Faults(Http2Test):
         daemon.reload(config([h2], pool={"protocol": "h2c"}))
         self.assertEqual(daemon.get("/").text, "hello from h2")
         wait_until(lambda: h2.connections[0].ended.is_set(), what="the first connection to end")
+
+
+class RealServers(Http2Test):
+    def nghttpd(self):
+        """nghttp2's own server, on a port that the kernel chose."""
+        folder = tempfile.mkdtemp(prefix="weir-nghttpd-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        with open(os.path.join(folder, "file"), "wb") as file:
+            file.write(b"x" * 10_000)
+        server = subprocess.Popen(["nghttpd", "--no-tls", "-a", "127.0.0.1", "-d", folder, "0"], stdout=subprocess.DEVNULL)
+        self.addCleanup(lambda: (server.kill(), server.wait()))
+        return f"http://127.0.0.1:{wait_until(lambda: listening_port(server.pid), what='nghttpd')}"
+
+    def test_nghttpd_under_h2load(self):
+        daemon = self.serve({"b1": self.nghttpd(), "b2": self.nghttpd()})
+        self.assertEqual(daemon.get("/file").body, b"x" * 10_000)
+        self.assertEqual(daemon.get("/none").status, 404)
+        for more in ([], ["--h1"]):
+            done = subprocess.run(["h2load", "-n", "5000", "-c", "8", "-m", "20", *more, f"http://{daemon.address('web')}/file"], capture_output=True, text=True,
+                                  timeout=100)
+            self.assertIn("5000 succeeded, 0 failed, 0 errored, 0 timeout", done.stdout)
+        self.assertLessEqual(daemon.metrics().sum("weir_backend_connects_total"), 8)
+
+    def test_a_killed_backend_and_an_ending_daemon(self):
+        gate = threading.Event()
+        origin = self.h2(lambda r: (gate.wait(60), r.answer(b"late")) if r.header(":path") == "/wait" else r.answer(b"ok"), threads=True)
+        other = self.h2(lambda r: r.answer(b"ok"))
+        daemon = self.serve([origin, other])
+        with daemon.client() as client:
+            for _ in range(10):
+                self.assertEqual(client.get("/").text, "ok")
+            other.close()
+            for _ in range(20):
+                self.assertEqual(client.get("/").text, "ok")
+        waiting = self.client(daemon)
+        waiting.send(request(target="/wait"))
+        wait_until(lambda: "/wait" in origin.paths(), what="the request")
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_event("draining")
+        gate.set()
+        self.assertEqual(waiting.read().text, "late")
+        daemon.wait_exit()
+
+
+def listening_port(pid):
+    """Where the process listens on 127.0.0.1, by what the kernel says of its sockets."""
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            inodes.update(re.findall(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}")))
+        except OSError:
+            pass
+    with open("/proc/net/tcp") as table:
+        for line in table.readlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and words[9] in inodes:
+                return int(words[1].split(":")[1], 16)
+    return None

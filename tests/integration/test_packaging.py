@@ -98,7 +98,7 @@ class Packaging(WeirTest):
         certificates = tempfile.mkdtemp(prefix="weir-examples-")
         self.addCleanup(shutil.rmtree, certificates, ignore_errors=True)
         subprocess.run([os.path.join(PACKAGING, "examples", "make-certificates"), certificates], check=True)
-        for path in glob.glob(os.path.join(PACKAGING, "examples", "*.yaml")):
+        for path in glob.glob(os.path.join(PACKAGING, "examples", "*.yaml")) + glob.glob(os.path.join(PACKAGING, "examples", "*", "weir.yaml")):
             with self.subTest(example=os.path.basename(path)):
                 dev = ["--dev"] if path.endswith("-dev.yaml") else []
                 if dev:  # the first time it says that it makes a certificate

@@ -241,6 +241,8 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   config->mode = config::Mode::tcp;  // it has the metrics of both, which no pool has
   config->protocol = config::Pool::Protocol::h2c;
   f.inventory->pools[0].config = config;
+  f.inventory->routes[0]->cells[0].grpc[14].add();
+  f.process.cells[0].http2_connections.add();
   f.inventory->tcp.push_back(std::make_shared<ListenerState>("db", 1));
   std::vector<net::TlsProblem> problems;
   const auto made = net::test::make_certificate("a.test", "DNS:a.test");

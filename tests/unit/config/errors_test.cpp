@@ -484,4 +484,11 @@ TEST_CASE("HTTP/2 to backends: the scheme says whether by TLS, and what can't go
               "spoken to without TLS; write protocol: h2c");
   check_error(pool("@@protocol: h2c, proxy_protocol: v2, backends: { x: \"http://127.0.0.1:9001\" }"),
               "clients share connections");
+  check_error(pool("@@health: { type: grpc }, backends: { x: \"http://127.0.0.1:9001\" }"),
+              "checks of type grpc need HTTP/2");
+  check_error(pool("protocol: h2c, health: { type: grpc, @@path: /x }, backends: { x: \"http://127.0.0.1:9001\" }"),
+              "path is for HTTP checks alone");
+  check_error(pool("protocol: h2c, health: { path: /x, type: http, @@service: y }, backends: { x: "
+                   "\"http://127.0.0.1:9001\" }"),
+              "service is for gRPC's checks alone");
 }

@@ -172,7 +172,7 @@ TEST_CASE("a response's head") {
   context.keep_alive = false;
   context.chunked = true;
   CHECK(response("HTTP/1.0 404\r\nDate: then\r\n\r\n", context) ==
-        "HTTP/1.1 404 \r\nDate: then\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+        "HTTP/1.1 404 Not Found\r\nDate: then\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
 }
 
 TEST_CASE("what does not fit is reported, never written beyond the end") {
