@@ -48,8 +48,7 @@ struct ClientCallbacks {
 
   static int begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
     ClientStream* const stream = find(session, frame->hd.stream_id);
-    const bool trailers = frame->headers.cat == NGHTTP2_HCAT_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
-    self(user).begin_block(stream, trailers);
+    self(user).begin_block(stream && stream->answered);
     return 0;
   }
 
@@ -309,7 +308,7 @@ bool ClientSession::count_control() {
 
 // ---- field sections ----
 
-void ClientSession::begin_block(ClientStream*, bool trailers) {
+void ClientSession::begin_block(bool trailers) {
   block_.clear();
   if (block_.capacity() > kBlockKept) block_.shrink_to_fit();
   block_trailers_ = trailers;
@@ -348,6 +347,7 @@ void ClientSession::end_block(ClientStream& stream, bool end_stream) {
         0, block_.find('\n') + 1,
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: " + stream.accept + "\r\n");
   stream.ended = stream.ended || end_stream;
+  stream.answered = stream.answered || status_ >= 200;
   if (stream.abandoned) return make_ready(stream);
   if (block_trailers_) {
     stream.trailers.append(buffers_, block_);

@@ -50,9 +50,10 @@ struct ClientStream {
   bool out_end = false;       // the body ends behind `out`
   bool tell_drained = false;  // it is made ready when bytes of `out` have gone
   bool head_method = false;
-  std::string accept;  // extended CONNECT for a WebSocket: what HTTP/1.1 would have as Sec-WebSocket-Accept
-  bool sent = false;   // the head is out
-  bool ended = false;  // the answer is complete
+  std::string accept;     // extended CONNECT for a WebSocket: what HTTP/1.1 would have as Sec-WebSocket-Accept
+  bool sent = false;      // the head is out
+  bool answered = false;  // the final head has come
+  bool ended = false;     // the answer is complete
   bool reset_by_peer = false;
   bool abandoned = false;  // nobody wants the rest
   bool closed = false;
@@ -111,7 +112,7 @@ class ClientSession {
   void make_ready(ClientStream& stream);
   bool count_control();
   bool fail(Problem problem, const char* detail);
-  void begin_block(ClientStream* stream, bool trailers);
+  void begin_block(bool trailers);
   bool add_field(ClientStream& stream, std::string_view name, std::string_view value);
   void end_block(ClientStream& stream, bool end_stream);
 

@@ -243,6 +243,8 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   f.inventory->pools[0].config = config;
   f.inventory->routes[0]->cells[0].grpc[14].add();
   f.process.cells[0].http2_connections.add();
+  f.process.cells[0].http2_resets_sent[0].add();
+  f.process.cells[0].http2_goaways[0].add();
   f.inventory->tcp.push_back(std::make_shared<ListenerState>("db", 1));
   std::vector<net::TlsProblem> problems;
   const auto made = net::test::make_certificate("a.test", "DNS:a.test");

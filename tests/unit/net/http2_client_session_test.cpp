@@ -93,6 +93,15 @@ TEST_CASE("interim answers stand before the final one, trailers apart") {
   CHECK(stream.ended);
 }
 
+TEST_CASE("a final answer without a body behind an interim one is no trailer") {
+  Session s;
+  auto& stream = s.ask();
+  CHECK(s.receive(frame(kHeaders, kEndHeaders, s.id(stream), field(":status", "103"))));
+  CHECK(s.receive(frame(kHeaders, kEndHeaders | kEndStream, s.id(stream), field(":status", "200"))));
+  CHECK(stream.in.view() == "HTTP/1.1 103 \r\n\r\nHTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n");
+  CHECK(stream.trailers.empty());
+}
+
 TEST_CASE("a head that is all there is says so") {
   Session s;
   auto& get = s.ask();
