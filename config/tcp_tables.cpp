@@ -166,8 +166,6 @@ void check_listener(Reader& in, const Node& node, Listener& listener) {
     in.error(sni->at,
              "TLS ends at this listener, so that it can't pass through to a pool chosen by its name; remove "
              "`tls`, or `sni`");
-  if (const Entry* entry = node.find_entry("protocols"))
-    in.error(entry->at, "protocols are those of HTTP, and mode: tcp passes everything on; remove it");
   const Node* timeout = node.find("timeout");
   if (const Entry* entry = timeout ? timeout->find_entry("keep_alive") : nullptr)
     in.error(entry->at,
