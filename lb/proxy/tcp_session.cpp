@@ -191,13 +191,12 @@ void TcpSession::end(Cause cause, How how) {
   if (phase_ == Phase::ended) return;
   if (phase_ == Phase::queued) leave_queue();
   if (phase_ == Phase::handshake) worker_.tcp.handshakes.erase(handshake_);
-  const bool related = phase_ == Phase::relay;
   phase_ = Phase::ended;
   cancel();
   if (begun_) record(cause);
   up_.release(worker_.tcp.means());
   down_.release(worker_.tcp.means());
-  if (related && how == How::reset && server_.stream.open()) server_.stream.close_with_reset();
+  if (how == How::reset && server_.stream.open()) server_.stream.close_with_reset();
   drop_upstream();
   if (how == How::reset)
     client_.stream.close_with_reset();
