@@ -296,8 +296,11 @@ class Reload(WeirTest):
         daemon.reload(shape(0))
         wait_until(lambda: daemon.descriptors() <= before[0] and threads() <= before[1],
                    what=lambda: f"descriptors, threads: {daemon.descriptors()}, {threads()} against {before}")
-        with open(daemon.log_path) as file:
-            text = file.read()
+        def log():
+            with open(daemon.log_path) as file:
+                return file.read()
+        wait_until(lambda: '"/18"' in log(), what="the line of the last request, which the writer has yet to write")
+        text = log()
         for i in range(1, 19):
             self.assertEqual(text.count(f"/{i} HTTP") + text.count(f'"/{i}"'), 0 if i % 3 == 2 else 1, f"/{i}\n{text}")
 
