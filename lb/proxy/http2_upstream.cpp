@@ -29,6 +29,13 @@ void Http2Set::retire_all() {
   for (auto* connection : all) connection->retire();
 }
 
+void Http2Set::close_all() {
+  for (const auto* list : {&connections, &leaving}) {
+    const auto all = *list;
+    for (auto* connection : all) connection->end_now();
+  }
+}
+
 bool Http2Set::shed_idle() {
   const auto found = std::find_if(connections.begin(), connections.end(), [](const auto* c) { return c->idle(); });
   if (found == connections.end()) return false;
@@ -225,13 +232,22 @@ void Http2UpstreamConnection::suspect(const Http2UpstreamStream& stream) {
 // ---- the end ----
 
 void Http2UpstreamConnection::leave_set() {
-  if (std::exchange(in_set_, false)) std::erase(set_.http2->connections, this);
+  if (!std::exchange(in_set_, false)) return;
+  std::erase(set_.http2->connections, this);
+  set_.http2->leaving.push_back(this);
 }
 
 void Http2UpstreamConnection::retire() {
   retiring_ = true;
   leave_set();
   if (!dispatching_) rest_or_close();
+}
+
+/// Requests that their clients have left may still be among its streams, when the backend takes nothing.
+void Http2UpstreamConnection::end_now() {
+  if (established_) session_.say_goodbye();
+  send_output();
+  fail(ECONNRESET, Cause::none);
 }
 
 void Http2UpstreamConnection::on_timer(TimePoint) {
@@ -247,6 +263,7 @@ void Http2UpstreamConnection::end_orderly() {
 
 void Http2UpstreamConnection::close() {
   leave_set();
+  std::erase(set_.http2->leaving, this);
   if (!transport_) return;
   cancel();
   std::exchange(transport_, nullptr)->close();

@@ -20,6 +20,7 @@ class Http2UpstreamStream;
 /// What a worker has of HTTP/2 with one backend.
 struct Http2Set {
   std::vector<Http2UpstreamConnection*> connections;  // that may take requests, or will; the oldest first
+  std::vector<Http2UpstreamConnection*> leaving;      // … that take no more
   std::vector<Http2UpstreamStream*> free;             // for the next requests
   Duration keep_alive{};                              // of a connection without requests
   std::chrono::milliseconds user_timeout{};           // TCP_USER_TIMEOUT; zero: none
@@ -27,6 +28,8 @@ struct Http2Set {
   ~Http2Set();
   /// At a reload, or the end: idle ones close, the others when their last request is done.
   void retire_all();
+  /// When the worker ends, and nobody waits for an answer any more.
+  void close_all();
   /// Closes one that is idle, if there is any: to make room.
   bool shed_idle();
 };
@@ -93,6 +96,8 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   void add(Http2UpstreamStream& stream);
   /// No more requests: closed when the last is done.
   void retire();
+  /// Whatever is left of them.
+  void end_now();
   /// Sends what is to be sent, at the end of a batch of events.
   void flush();
   void flush_later();

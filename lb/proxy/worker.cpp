@@ -466,7 +466,10 @@ void Worker::finish() {
     if (downstream_ == connection) connection->close();
   }
   tcp.finish();
-  for (auto& [state, set] : upstreams_) UpstreamConnection::close_all_idle(*set);
+  for (auto& [state, set] : upstreams_) {
+    UpstreamConnection::close_all_idle(*set);
+    if (set->http2) set->http2->close_all();
+  }
   for (auto& phantom : phantoms_) phantom.backend->phantom.value.fetch_sub(1, std::memory_order_relaxed);
   phantoms_.clear();
   poller.sweep();
