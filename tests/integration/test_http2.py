@@ -29,11 +29,11 @@ class Http2Test(CertifiedTest):
         super().setUp()
         self.certificate = self.ca.issue("a", ["DNS:a.test", "DNS:localhost", "IP:127.0.0.1"])
 
-    def serve(self, backends=None, listener=None, **more):
+    def serve(self, backends=None, listener=None, environment=None, **more):
         backends = backends if backends is not None else [self.origin(sized)]
         plain = {"bind": "127.0.0.1:0", **(listener or {})}
         tls = {**plain, "tls": {"certificate": self.certificate[0], "key": self.certificate[1]}}
-        return self.weir(config(backends, listeners={"web": plain, "tls": tls}, **more))
+        return self.weir(config(backends, listeners={"web": plain, "tls": tls}, **more), environment=environment)
 
     def http2(self, daemon, listener="web", **how):
         if listener == "tls":
