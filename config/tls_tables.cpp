@@ -24,7 +24,7 @@ bool stand_in(Reader& in, const Node& node, std::vector<TextFile>& files) {
   return true;
 }
 
-enum class Missing : uint8_t { error, stand_in };
+enum class Missing : uint8_t { error, stand_in, left_out };  // left_out: with --dev; the stand-in has its own key
 
 /// Reads one file; what it means is looked at once all are read.
 void read_text_file(Reader& in, const Node& node, const std::string& path, std::vector<TextFile>& files,
@@ -33,6 +33,8 @@ void read_text_file(Reader& in, const Node& node, const std::string& path, std::
   if (!file.text && missing == Missing::stand_in && stand_in(in, node, files))
     return in.warning(node.at, fmt::format("{} can't be read ({}); the self-signed {} stands in", path, file.error,
                                            in.environment.stand_in->first));
+  if (!file.text && missing == Missing::left_out && in.environment.stand_in)
+    return in.warning(node.at, fmt::format("{} can't be read ({}) and is left out", path, file.error));
   if (!file.text)
     return in.error(node.at, fmt::format("{} can't be read ({}); write the path of a file", path, file.error));
   if (file.text->size() > kMostFileBytes) return in.error(node.at, fmt::format("{} is longer than 1 MiB", path));
@@ -51,6 +53,8 @@ void read_text_files(Reader& in, const Node& node, std::vector<TextFile>& files,
     if (found.empty() && missing == Missing::stand_in && stand_in(in, item, files))
       return in.warning(item.at, fmt::format("no file is called {}; the self-signed {} stands in", resolved,
                                              in.environment.stand_in->first));
+    if (found.empty() && missing == Missing::left_out && in.environment.stand_in)
+      return in.warning(item.at, fmt::format("no file is called {}; it is left out", resolved));
     if (found.empty()) return in.error(item.at, fmt::format("no file is called {}", resolved));
     for (const auto& one : found) read_text_file(in, item, one, files, missing);
   });
@@ -124,7 +128,7 @@ std::string server_name_rule(std::string& text) {
 
 void check_listener_tls(Reader& in, const Node& node, ListenerTls& tls) {
   if (!node.find_entry("certificate") && !stand_in(in, node, tls.certificates))
-    in.error(node.at, "certificate is missing; write certificate: PATH");
+    in.error(node.at, "certificate is missing; write certificate: PATH, or try it by weir run --dev");
   if (const Entry* auth = node.find_entry("client_auth"); auth && !node.find_entry("client_ca"))
     in.error(auth->at, "client_auth needs the authorities that clients' certificates come from; write client_ca: PATH");
 }
@@ -142,7 +146,7 @@ TypeOf<ListenerTls> listener_tls_section() {
                   "for clients that ask for no name or an unknown one. Needed, but for `weir run --dev`.",
                   Missing::stand_in),
               files_key("key", &ListenerTls::keys, "Files with private keys (PEM); each certificate finds its own.",
-                        Missing::stand_in),
+                        Missing::left_out),
               key("min_version", &ListenerTls::versions, choice<V>({{"1.2", V::from_12}, {"1.3", V::only_13}}),
                   "The oldest version of TLS."),
               file_key("client_ca", &ListenerTls::client_ca,

@@ -41,7 +41,7 @@ int report_problems(const std::string& file, const config::LoadResult& result) {
 
 int check(const std::string& file, bool dev) {
   auto world = config::Environment::real();
-  if (dev) use_dev_certificate(world);
+  if (dev) imagine_dev_certificate(world);
   auto result = route::load_checked(file, world, true);
   proxy::check_tls(result, std::time(nullptr));
   if (const int code = report_problems(file, result)) return code;

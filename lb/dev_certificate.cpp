@@ -71,4 +71,8 @@ void use_dev_certificate(config::Environment& environment) {
   environment.stand_in = {path, std::move(text)};
 }
 
+void imagine_dev_certificate(config::Environment& environment) {
+  environment.stand_in = {file_path(), net::make_self_signed(names(), std::time(nullptr), kDays)};
+}
+
 }  // namespace weir

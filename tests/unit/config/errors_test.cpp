@@ -414,7 +414,7 @@ weir.yaml:3:10: workers: many is not a number; write 1 to 256, or auto
 weir.yaml:5:17: pool app: panic: 5 has no unit; write 5%
 weir.yaml:5:35: pool app: backend a: this scheme is not known; write http://10.0.0.1:8080, https://[fd00::1]:8443 or unix:/run/app.sock
 weir.yaml:6:27: listener web: bind: 80 is no address to listen on; write ":80"
-weir.yaml:6:36: listener web: tls: certificate is missing; write certificate: PATH
+weir.yaml:6:36: listener web: tls: certificate is missing; write certificate: PATH, or try it by weir run --dev
 )");
 }
 
