@@ -107,16 +107,21 @@ class Http2Client:
             return bytes(out) + value
         return b"".join(b"\0" + text(name) + text(value) for name, value in fields)
 
-    def open(self, fields=None, end=True, literal=False, **how):
-        """Sends HEADERS; gives the stream's id."""
+    def open(self, fields=None, end=True, literal=False, body=None, **how):
+        """Sends HEADERS, with `body` as one DATA frame in the very same segment; gives the stream's id."""
         stream = self.next_id
         self.next_id += 2
         fields = self.fields(**how) if fields is None else fields
         block = self.literal(fields) if literal else self.encoder.encode(fields)
         pieces = [block[i:i + 16384] for i in range(0, len(block), 16384)] or [b""]
+        frames = bytearray()
         for i, piece in enumerate(pieces):
             last = END_HEADERS if i == len(pieces) - 1 else 0
-            self.frame(CONTINUATION if i else HEADERS, last | (END_STREAM if end and not i else 0), stream, piece)
+            ends = END_STREAM if end and body is None and not i else 0
+            frames += self.packed(CONTINUATION if i else HEADERS, last | ends, stream, piece)
+        if body is not None:
+            frames += self.packed(DATA, END_STREAM, stream, body)
+        self.sock.sendall(frames)
         self.answers[stream] = Answer()
         self.windows.setdefault(stream, self.settings.get(INITIAL_WINDOW, 65535))
         return stream
