@@ -112,7 +112,7 @@ std::string read_authority(std::string_view authority, Backend& backend) {
 }
 
 /// Takes the scheme off. What is wrong with it; empty: nothing.
-std::string take_scheme(std::string_view& text, Mode mode, Backend& backend) {
+std::string take_scheme(std::string_view& text, Mode mode, bool h2, Backend& backend) {
   const std::string_view plain = mode == Mode::tcp ? "tcp://" : "http://",
                          tls = mode == Mode::tcp ? "tls://" : "https://";
   backend.tcp = mode == Mode::tcp;
@@ -129,16 +129,23 @@ std::string take_scheme(std::string_view& text, Mode mode, Backend& backend) {
     if (mode == Mode::http && (scheme == "tcp" || scheme == "tls"))
       return fmt::format("{}:// is for a pool of mode: tcp; write mode: tcp in the pool, or {}{}", scheme,
                          scheme == "tcp" ? plain : tls, text.substr(end + 3));
+    if (mode == Mode::http && (scheme == "h2c" || scheme == "grpc"))
+      return fmt::format("{}:// is no scheme here; write {}{}, and protocol: h2c in the pool", scheme, plain,
+                         text.substr(end + 3));
+    if (mode == Mode::http && (scheme == "h2" || scheme == "grpcs"))
+      return fmt::format("{}:// is no scheme here; write {}{}, and protocol: h2 in the pool", scheme, tls,
+                         text.substr(end + 3));
     return fmt::format("this scheme is not known; write {}", example_of(mode));
   }
   const std::string_view port = text.substr(text.starts_with(':') ? 1 : 0);
   const bool port_alone =
       !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string_view::npos;
-  if (port_alone) return fmt::format("{} is no address; write {}127.0.0.1:{}", text, plain, port);
-  return mode == Mode::tcp ? std::string() : fmt::format("the scheme is missing; write {}{}", plain, text);
+  const std::string_view usual = h2 ? tls : plain;
+  if (port_alone) return fmt::format("{} is no address; write {}127.0.0.1:{}", text, usual, port);
+  return mode == Mode::tcp ? std::string() : fmt::format("the scheme is missing; write {}{}", usual, text);
 }
 
-std::string read_url(const std::string& text, Mode mode, Backend& backend) {
+std::string read_url(const std::string& text, Mode mode, bool h2, Backend& backend) {
   if (text.size() > 1024) return fmt::format("this is too long for an address; write {}", example_of(mode));
   if (text.starts_with("unix:")) {
     const auto endpoint = Endpoint::parse(text);
@@ -148,7 +155,7 @@ std::string read_url(const std::string& text, Mode mode, Backend& backend) {
     return {};
   }
   std::string_view rest = text;
-  if (std::string problem = take_scheme(rest, mode, backend); !problem.empty()) return problem;
+  if (std::string problem = take_scheme(rest, mode, h2, backend); !problem.empty()) return problem;
   const size_t slash = rest.find('/');
   if (slash != std::string_view::npos && mode == Mode::tcp)
     return fmt::format("a path can't stand here; write {}", kTcpExample);
@@ -172,11 +179,12 @@ void read_backend_url(Reader& in, const Node& node, Backend& backend) {
   const Mode mode = in.in_tcp_pool ? Mode::tcp : Mode::http;
   const std::string* text = expect_scalar(in, node, example_of(mode));
   if (!text) return;
-  if (const std::string problem = read_url(*text, mode, backend); !problem.empty()) in.error(node.at, problem);
+  if (const std::string problem = read_url(*text, mode, in.in_h2_pool, backend); !problem.empty())
+    in.error(node.at, problem);
 }
 
-std::string parse_backend_url(const std::string& text, Mode mode, Backend& backend) {
-  return read_url(text, mode, backend);
+std::string parse_backend_url(const std::string& text, const Pool& pool, Backend& backend) {
+  return read_url(text, pool.mode, pool.protocol == Pool::Protocol::h2, backend);
 }
 
 std::string show_backend_url(const Backend& backend) {

@@ -14,7 +14,7 @@ TypeOf<AddressBlock> address_block();
 /// "tcp://10.0.0.1:3306", "10.0.0.1:3306" or "tls://…".
 void read_backend_url(Reader& in, const Node& node, Backend& backend);
 /// The same without a file. What is wrong with it; empty: nothing.
-std::string parse_backend_url(const std::string& text, Mode mode, Backend& backend);
+std::string parse_backend_url(const std::string& text, const Pool& pool, Backend& backend);
 std::string show_backend_url(const Backend& backend);
 TypeDoc backend_url_doc();
 

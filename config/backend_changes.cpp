@@ -28,13 +28,6 @@ bool is_name(const std::string& name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), allowed);
 }
 
-template <class T>
-std::vector<std::string> names_of(const std::vector<T>& values) {
-  std::vector<std::string> names;
-  for (const auto& value : values) names.push_back(value.name);
-  return names;
-}
-
 using Refusal = BackendChanges::Refusal;
 
 Refusal unknown_backend(const Pool& pool, const std::string& name) {
@@ -76,7 +69,7 @@ std::optional<Refusal> BackendChanges::take_add(const Pool& written, const Pool&
                                             change.name.substr(0, 64))};
   if (auto refusal = bad_weight(change.weight)) return refusal;
   Backend backend;
-  if (std::string problem = parse_backend_url(change.url, written.mode, backend); !problem.empty())
+  if (std::string problem = parse_backend_url(change.url, written, backend); !problem.empty())
     return Refusal{Kind::wrong, std::move(problem)};
   if (written.protocol != Pool::Protocol::h1 && backend.tls != (written.protocol == Pool::Protocol::h2))
     return Refusal{Kind::wrong,
@@ -160,7 +153,7 @@ std::vector<std::string> BackendChanges::apply(Config& config) {
         forget("its name is refused");
         continue;
       }
-      if (!parse_backend_url(url, pool->mode, added).empty()) {
+      if (!parse_backend_url(url, *pool, added).empty()) {
         forget("its URL is refused");
         continue;
       }

@@ -296,18 +296,18 @@ TypeOf<Backend> backend_section() {
 
 void prepare_pool(Reader& in, Place at, Pool& pool) {
   pool = in.defaults;
-  in.in_tcp_pool = false;
+  in.in_tcp_pool = in.in_h2_pool = false;
   in.pool_places.push_back(at);
 }
 
-Key<Pool> mode_key() {
-  auto mode =
-      key("mode", &Pool::mode, mode_type(), "What it carries: requests, or the bytes of TCP sessions as they are.");
-  mode.read = [read = std::move(mode.read)](Reader& in, const Node& node, Pool& pool) {
+/// `key`, and what it says counts for the URLs of the backends, which are read after it.
+Key<Pool> noted(Key<Pool> key) {
+  key.read = [read = std::move(key.read)](Reader& in, const Node& node, Pool& pool) {
     read(in, node, pool);
     in.in_tcp_pool = pool.mode == Mode::tcp;
+    in.in_h2_pool = pool.protocol == Pool::Protocol::h2;
   };
-  return mode;
+  return key;
 }
 
 /// HTTP/2 by TLS is for https:// alone, and without it for everything else.
@@ -321,7 +321,9 @@ void check_protocol(Reader& in, const Node& node, const Pool& pool) {
   const char* name = tls ? "h2" : "h2c";
   const Entry* backends = node.find_entry("backends");
   for (size_t i = 0; backends && i < pool.backends.size() && i < backends->value.entries.size(); ++i) {
-    if (pool.backends[i].tls == tls) continue;
+    const Backend& backend = pool.backends[i];
+    if (backend.tls == tls || (backend.host.empty() && backend.address.length == 0))
+      continue;  // or it is no URL at all
     in.error(backends->value.entries[i].at,
              tls ? "protocol: h2 is HTTP/2 by TLS; write https:// in the backend's URL, or protocol: h2c"
                  : "protocol: h2c is HTTP/2 without TLS; write http:// in the backend's URL, or protocol: h2");
@@ -375,7 +377,18 @@ TypeOf<std::vector<Pool>> pools_type() {
             return backend.host.empty() ? backend.address.to_string() : backend.authority;
           }});
   std::vector<Key<Pool>> own{
-      mode_key(),  // first: it says how the backends are written
+      noted(key("mode", &Pool::mode, mode_type(),
+                "What it carries: requests, or the bytes of TCP sessions as they are.")),
+      noted(key(
+          "protocol", &Pool::protocol,
+          choice<Pool::Protocol>({{"h1", Pool::Protocol::h1}, {"h2", Pool::Protocol::h2}, {"h2c", Pool::Protocol::h2c}},
+                                 {{"http", "write h1, the default"},
+                                  {"http/1.1", "write h1, the default"},
+                                  {"https", "the backends' URLs say so; write https:// there, and remove protocol"},
+                                  {"http/2", "write h2 with https:// backends, h2c with http://"},
+                                  {"grpc", "gRPC is HTTP/2; write h2c with http:// backends, h2 with https://"},
+                                  {"tcp", "write mode: tcp"}}),
+          "What is spoken to the backends: HTTP/1.1, HTTP/2 by TLS (`https://`), or HTTP/2 without (`http://`).")),
       key("backends", &Pool::backends, backends,
           "Name → backend. The name is what hashes, cookies and metrics know it by."),
       key("discover", &Pool::discover, discover_section(), "Backends that DNS says."),
@@ -387,10 +400,6 @@ TypeOf<std::vector<Pool>> pools_type() {
           "Connections to the backends begin with a header of the PROXY protocol, which names the client; they are not "
           "shared between clients then."),
       key("sessions", &Pool::sessions, sessions_section(), "Sessions of backends that are taken out."),
-      key("protocol", &Pool::protocol,
-          choice<Pool::Protocol>(
-              {{"h1", Pool::Protocol::h1}, {"h2", Pool::Protocol::h2}, {"h2c", Pool::Protocol::h2c}}),
-          "What is spoken to the backends: HTTP/1.1, HTTP/2 by TLS (`https://`), or HTTP/2 without (`http://`)."),
   };
   for (const char* name : {"split", "partition", "shards", "zones", "cache", "database", "slots"})
     own.push_back(later<Pool>(name));

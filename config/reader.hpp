@@ -51,7 +51,7 @@ class Reader {
   std::map<std::string, bool> keys_used;
   Pool defaults;
   bool in_defaults = false;
-  bool in_tcp_pool = false;  // what is being read
+  bool in_tcp_pool = false, in_h2_pool = false;  // what is being read
 
   /// Files of users, each read once; null: it had errors, which were reported.
   std::map<std::string, std::shared_ptr<const UserFile>> user_files;

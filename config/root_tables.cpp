@@ -43,7 +43,12 @@ TypeOf<std::vector<Listener>> listeners_type() {
           "`trusted_proxies` may connect."),
       key("mode", &Listener::mode, mode_type(), "What it carries: requests, or the bytes of TCP sessions as they are."),
       key("protocols", &Listener::protocols,
-          one_or_more(choice<Protocol>({{"h2", Protocol::h2}, {"http/1.1", Protocol::http1}})),
+          one_or_more(choice<Protocol>({{"h2", Protocol::h2}, {"http/1.1", Protocol::http1}},
+                                       {{"h1", "write http/1.1"},
+                                        {"http/1.0", "http/1.1 takes its clients, too; write http/1.1"},
+                                        {"http/2", "write h2"},
+                                        {"h2c", "write h2, which without `tls` is HTTP/2 by prior knowledge"},
+                                        {"h3", "HTTP/3 is not spoken; write h2"}})),
           "What it offers by TLS (ALPN), best first; without TLS, `h2` is for clients that begin with it."),
   };
   keys = std::move(keys) + tcp_listener_keys();

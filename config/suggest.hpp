@@ -18,4 +18,12 @@ std::string nearest(std::string_view word, const std::vector<std::string>& words
 std::string suggest(std::string_view word, const std::vector<std::string>& words, std::string_view what,
                     std::string_view otherwise = "");
 
+/// Of what has a `name` each.
+template <class T>
+std::vector<std::string> names_of(const std::vector<T>& values) {
+  std::vector<std::string> names;
+  for (const auto& value : values) names.push_back(value.name);
+  return names;
+}
+
 }  // namespace weir::config

@@ -43,6 +43,13 @@ class ServerNamesType final : public Type<ServerNames> {
         in.error(entry.at, problem);
         continue;
       }
+      if (AddressBlock::parse_address(name)) {
+        in.error(entry.at,
+                 fmt::format("{} is an address, and clients that connect to one name no server (RFC 6066 section 3); "
+                             "write `pool: NAME` in the listener for them",
+                             name));
+        continue;
+      }
       if (std::any_of(names.begin(), names.end(), [&](const auto& known) { return known.first == name; })) {
         in.error(entry.at, fmt::format("{} is here twice; keep one", name));
         continue;
@@ -189,7 +196,7 @@ TypeOf<Sessions> sessions_section() {
 }
 
 void check_pool_mode(Reader& in, const Node& node, Pool& pool) {
-  in.in_tcp_pool = false;
+  in.in_tcp_pool = in.in_h2_pool = false;
   check_key(in, node, pool);
   if (pool.mode == Mode::http) {
     if (const Entry* entry = node.find_entry("sessions"))
@@ -206,7 +213,8 @@ void check_pool_mode(Reader& in, const Node& node, Pool& pool) {
   const Node* health = node.find("health");
   const Node* type = health ? health->find("type") : nullptr;
   if (type && (pool.health.type == Health::Type::http || pool.health.type == Health::Type::grpc))
-    in.error(type->at, "an HTTP check says nothing about a pool of mode: tcp; write type: tcp");
+    in.error(type->at, fmt::format("a check of type {} asks with a request, and mode: tcp has none; write type: tcp",
+                                   type->text));
   inherit_health(pool.health);
 }
 

@@ -188,7 +188,11 @@ std::optional<size_t> Words::read(Reader& in, const Node& node) const {
   if (!text) return std::nullopt;
   const auto found = std::find(words_.begin(), words_.end(), *text);
   if (found != words_.end()) return static_cast<size_t>(found - words_.begin());
-  if (std::find(later_.begin(), later_.end(), *text) != later_.end()) {
+  const auto mistake =
+      std::find_if(mistakes_.begin(), mistakes_.end(), [&](const auto& m) { return m.first == *text; });
+  if (mistake != mistakes_.end()) {
+    in.error(node.at, fmt::format("\"{}\" is not known here; {}", *text, mistake->second));
+  } else if (std::find(later_.begin(), later_.end(), *text) != later_.end()) {
     in.error(node.at, fmt::format("{} is not supported yet; write {}", *text, fmt::join(words_, ", ")));
   } else {
     in.error(node.at,

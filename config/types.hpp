@@ -88,17 +88,21 @@ TypeOf<std::string> text(std::string doc, TextRule rule);
 
 // ---- words ----
 
+/// Words that people write by mistake, and what to write instead ("write …").
+using Mistakes = std::vector<std::pair<std::string, std::string>>;
+
 /// One of a few words. `later`: words that a later release brings.
 class Words {
  public:
-  Words(std::vector<std::string> words, std::vector<std::string> later_words = {})
-      : words_(std::move(words)), later_(std::move(later_words)) {}
+  Words(std::vector<std::string> words, std::vector<std::string> later_words = {}, Mistakes mistakes = {})
+      : words_(std::move(words)), later_(std::move(later_words)), mistakes_(std::move(mistakes)) {}
   std::optional<size_t> read(Reader& in, const Node& node) const;
   const std::string& word(size_t index) const { return words_[index]; }
   TypeDoc doc() const;
 
  private:
   std::vector<std::string> words_, later_;
+  Mistakes mistakes_;
 };
 
 template <class E>
@@ -121,14 +125,14 @@ class Choice final : public Type<E> {
 };
 
 template <class E>
-TypeOf<E> choice(std::vector<std::pair<const char*, E>> pairs) {
+TypeOf<E> choice(std::vector<std::pair<const char*, E>> pairs, Mistakes mistakes = {}) {
   std::vector<std::string> words;
   std::vector<E> values;
   for (const auto& [word, value] : pairs) {
     words.emplace_back(word);
     values.push_back(value);
   }
-  return std::make_shared<Choice<E>>(Words(std::move(words)), std::move(values));
+  return std::make_shared<Choice<E>>(Words(std::move(words), {}, std::move(mistakes)), std::move(values));
 }
 
 /// A key with one possible value so far; the others are still to come.

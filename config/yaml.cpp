@@ -25,6 +25,9 @@ const Node* Node::find(std::string_view key) const {
 
 namespace {
 
+constexpr const char* kNoAliases =
+    "aliases (*name) are not supported; write the value out, and what begins with * in quotes: \"*.example.com\"";
+
 /// Ends the parsing of a file at a problem after which going on makes no sense.
 struct Abort {
   Finding finding;
@@ -50,7 +53,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    report(mark, "aliases (*name) are not supported; write the value out");
+    report(mark, kNoAliases);
     add(Node(Node::Kind::broken, place(mark)));
   }
 
@@ -190,6 +193,7 @@ std::string explain(const std::string& message) {
       {"illegal EOF in scalar", "a quote is opened and never closed; close it"},
       {"unknown token", "this character can't stand here without quotes; put the text in quotes"},
       {"illegal flow end", "a closing bracket without its opening one; remove it"},
+      {"the referenced anchor is not defined", kNoAliases},
       {"illegal block entry", "a `- ` where no list can stand; check the indentation"},
   };
   for (const auto& [theirs, ours] : known)

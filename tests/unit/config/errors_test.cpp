@@ -470,25 +470,3 @@ TEST_CASE("warnings leave the configuration usable") {
   CHECK(warnings(replaced(kBase, "    respond:", "    timeout: { total: 1s }\n    respond:"))
             .find("timeout has no effect in a route without a pool") != std::string::npos);
 }
-
-TEST_CASE("HTTP/2 to backends: the scheme says whether by TLS, and what can't go with it") {
-  const auto pool = [](const std::string& keys) {
-    return "listeners: { web: { bind: \":80\" } }\nroutes: [ { pool: a } ]\npools: { a: { " + keys + " } }\n";
-  };
-  check_error(pool("protocol: h2, backends: { @@x: \"http://127.0.0.1:9001\" }"),
-              "protocol: h2 is HTTP/2 by TLS; write https:// in the backend's URL, or protocol: h2c");
-  check_error(pool("protocol: h2, backends: { @@x: \"unix:/run/app.sock\" }"), "write https://");
-  check_error(pool("protocol: h2c, backends: { y: \"http://127.0.0.1:1\", @@x: \"https://127.0.0.1:9001\" }"),
-              "protocol: h2c is HTTP/2 without TLS; write http:// in the backend's URL, or protocol: h2");
-  check_error(pool("@@protocol: h2, discover: { dns: app.internal:8080 }"),
-              "spoken to without TLS; write protocol: h2c");
-  check_error(pool("@@protocol: h2c, proxy_protocol: v2, backends: { x: \"http://127.0.0.1:9001\" }"),
-              "clients share connections");
-  check_error(pool("@@health: { type: grpc }, backends: { x: \"http://127.0.0.1:9001\" }"),
-              "checks of type grpc need HTTP/2");
-  check_error(pool("protocol: h2c, health: { type: grpc, @@path: /x }, backends: { x: \"http://127.0.0.1:9001\" }"),
-              "path is for HTTP checks alone");
-  check_error(pool("protocol: h2c, health: { path: /x, type: http, @@service: y }, backends: { x: "
-                   "\"http://127.0.0.1:9001\" }"),
-              "service is for gRPC's checks alone");
-}

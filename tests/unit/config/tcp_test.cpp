@@ -119,3 +119,10 @@ routes: [ { pool: app } ]
   check_error(replaced(both, "pool: db }", "pool: @@app }"), "pool app is of mode: http");
   check_error(replaced(both, "routes: [ { pool: app } ]", "@@routes: []"), "there are no routes");
 }
+
+TEST_CASE("tcp: what stands for something else says what to write") {
+  check("pool: db", "sni: { @@10.0.0.9: db }", "clients that connect to one name no server");
+  check("mode: tcp, backends", "mode: tcp, health: { type: @@grpc }, backends",
+        "a check of type grpc asks with a request");
+  check("pool: db } }", "sni: { @@*.example.com: db } } }", "in quotes");
+}
