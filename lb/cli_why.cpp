@@ -73,6 +73,14 @@ void print_one(const json::value& request, bool colours) {
     fmt::print("… and {} more\n", made - tries.size());
 }
 
+/// "GET www.example.com/x", or "tcp db.example.com, from 10.0.0.9" of a session.
+std::string request_of(const json::value& request) {
+  if (text(request, "kind") == "http")
+    return fmt::format("{} {}{}", text(request, "method"), text(request, "host"), text(request, "target"));
+  return fmt::format("tcp {}{}from {}", text(request, "host"), text(request, "host").empty() ? "" : ", ",
+                     text(request, "client"));
+}
+
 void print_list(const json::array& requests, bool colours) {
   constexpr size_t kListed = 30;
   Table table({{"TIME"},
@@ -90,16 +98,15 @@ void print_list(const json::array& requests, bool colours) {
     for (const auto& attempt : request.at("tries").as_array())
       backends += (backends.empty() ? "" : " ") + text(attempt, "backend");
     const std::string cause = text(request, "cause");
-    table.add(
-        {{text(request, "time")},
-         {status_of(request)},
-         {cause == "none" ? "" : cause, Colour::red},
-         {fmt::format("{:g}", number(request, "attempts"))},
-         {in_milliseconds(number(request, "duration_ms"))},
-         {text(request, "pool")},
-         {cut(backends, 40)},
-         {cut(fmt::format("{} {}{}", text(request, "method"), text(request, "host"), text(request, "target")), 50)},
-         {text(request, "id")}});
+    table.add({{text(request, "time")},
+               {status_of(request)},
+               {cause == "none" ? "" : cause, Colour::red},
+               {fmt::format("{:g}", number(request, "attempts"))},
+               {in_milliseconds(number(request, "duration_ms"))},
+               {text(request, "pool")},
+               {cut(backends, 40)},
+               {cut(request_of(request), 50)},
+               {text(request, "id")}});
   }
   for (const auto& line : table.lines(colours)) fmt::print("{}\n", line);
   if (requests.size() > kListed) fmt::print("… and older ones\n");
@@ -118,7 +125,7 @@ int why(const AdminWords& words) {
   const bool colours = wants_colours();
   if (words.id.empty()) {
     if (requests.empty())
-      fmt::print("no request has failed or been tried again since the start\n");
+      fmt::print("no request or TCP session has failed or been tried again since the start\n");
     else
       print_list(requests, colours);
     return 0;

@@ -197,10 +197,9 @@ void Exchange::next_attempt(route::Verdict verdict) {
 /// For `weir why`.
 void Exchange::note_attempt(Cause why, uint16_t status) {
   if (failed_count_ < failed_.size()) {
-    const auto microseconds = [](Duration d) { return static_cast<uint32_t>(std::max<int64_t>(0, d.count() / 1000)); };
     failed_[failed_count_] = {set_->backend.get(),
-                              microseconds(attempt_began_ - started_),
-                              microseconds(worker_.now - attempt_began_),
+                              microseconds_of(attempt_began_ - started_),
+                              microseconds_of(worker_.now - attempt_began_),
                               status,
                               why,
                               attempt_reused_};

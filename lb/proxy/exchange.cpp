@@ -206,6 +206,7 @@ void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) 
   record.duration_us = static_cast<uint32_t>(std::min(duration_us, kMost));
   record.status = status;
   record.cause = cause_;
+  record.session = false;
   record.attempts = attempts_;
   record.id = request_id_;
   record.client = client_;
@@ -217,17 +218,8 @@ void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) 
   record.route = route_ ? std::string_view(route_->state->name) : std::string_view();
   record.trace_id = trace_.on ? trace_id() : std::string_view();
   record.kept = 0;
-  for (const auto& from : list_attempts(duration_us, false)) {
-    AttemptRecord& attempt = record.tries[record.kept++];
-    attempt.backend = from.backend->name;
-    attempt.address = from.backend->address.storage;
-    attempt.address_length = from.backend->address.length;
-    attempt.start_us = from.start_us;
-    attempt.took_us = from.took_us;
-    attempt.status = from.status;
-    attempt.cause = from.cause;
-    attempt.reused = from.reused;
-  }
+  for (const auto& from : list_attempts(duration_us, false))
+    record.add_try(*from.backend, from.start_us, from.took_us, from.status, from.cause, from.reused);
 }
 
 /// The attempts of a request that has ended, RequestRecord::kAttempts of them at most. The last one's time is that to

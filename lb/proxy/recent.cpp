@@ -2,6 +2,20 @@
 
 namespace weir::proxy {
 
+void RequestRecord::add_try(const BackendState& backend, uint32_t start_us, uint32_t took_us, uint16_t answered,
+                            Cause why, bool over_kept) {
+  if (kept == kAttempts) return;
+  AttemptRecord& attempt = tries[kept++];
+  attempt.backend = backend.name;
+  attempt.address = backend.address.storage;
+  attempt.address_length = backend.address.length;
+  attempt.start_us = start_us;
+  attempt.took_us = took_us;
+  attempt.status = answered;
+  attempt.cause = why;
+  attempt.reused = over_kept;
+}
+
 std::vector<RequestRecord> RecentRequests::find(std::string_view prefix, size_t limit) const {
   std::vector<const RequestRecord*> found;
   for (const Ring* ring : {&forwarded_, &refused_})

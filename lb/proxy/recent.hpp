@@ -1,5 +1,5 @@
-// What became of the last requests that failed or had to be tried again, for `weir why`. A worker has a ring of its
-// own, which it alone touches; others ask it through Worker::post(). Nothing is allocated once it stands.
+// What became of the last requests and TCP sessions that failed or had to be tried again, for `weir why`. A worker has
+// a ring of its own, which it alone touches; others ask it through Worker::post(). Nothing is allocated once it stands.
 #pragma once
 #include <sys/socket.h>
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lb/base/cause.hpp"
+#include "lb/base/state.hpp"
 
 namespace weir::proxy {
 
@@ -49,6 +50,7 @@ struct RequestRecord {
   uint32_t duration_us;
   uint16_t status;  // as in the access log: 499: the client didn't wait; 0: none
   Cause cause;
+  bool session;      // of mode: tcp; it has no id, status, target or route, and its host is the server name
   uint8_t attempts;  // made; the first kAttempts are kept
   uint8_t kept;
   FixedText<kIdBytes> id;
@@ -60,6 +62,10 @@ struct RequestRecord {
   FixedText<64> listener, pool;
   FixedText<128> route;
   std::array<AttemptRecord, kAttempts> tries;
+
+  /// The next of `tries`, while there is room; `kept` counts them.
+  void add_try(const BackendState& backend, uint32_t start_us, uint32_t took_us, uint16_t answered, Cause why,
+               bool over_kept);
 };
 
 class RecentRequests {

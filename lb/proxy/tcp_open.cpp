@@ -337,6 +337,8 @@ void TcpSession::shake_upstream_hands() {
 void TcpSession::connect_failed(int error) {
   if (local_shortage(error)) return end(Cause::overload_connections, How::reset);
   last_cause_ = cause_of_connect(error);
+  failed_.push_back({set_->backend, microseconds_of(attempt_began_ - started_),
+                     microseconds_of(worker_.refresh_clock() - attempt_began_), last_cause_});
   set_->cells->connect_failures.add();
   pool_->cells->connect_failures[static_cast<size_t>(last_cause_) - static_cast<size_t>(kFirstConnectCause)].add();
   drop_upstream();

@@ -45,10 +45,15 @@ std::string_view TcpSession::proxy_header(ProxyVersion version, net::ProxyBytes&
 void TcpSession::record(Cause cause) {
   state_->cells[worker_.index].ends[static_cast<size_t>(cause)].add();
   AccessLog* const log = worker_.shared.access_log.load(std::memory_order_acquire);
-  if (!log) return;
+  // A client that breaks off is most often another balancer's check: that would push out what is worth a look.
+  const bool notable = attempts_ > 1 || (cause != Cause::none && cause != Cause::client_gone);
+  if (!log && !notable) return;
   const auto us = static_cast<uint64_t>((monotonic_now() - started_).count() / 1000);
+  const int64_t wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
+  if (notable) remember(cause, wall_ns, us);
+  if (!log) return;
   AccessRecord entry;
-  entry.wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
+  entry.wall_ns = wall_ns;
   entry.duration_us = us;
   entry.upstream_us = connect_us_;
   entry.bytes_received = up_.taken();
@@ -62,6 +67,31 @@ void TcpSession::record(Cause cause) {
   if (pool_state_) entry.pool = pool_state_->name;
   if (set_) entry.backend = set_->backend->name;
   if (!log->write(worker_.index, entry)) worker_.cells.log_dropped.add();
+}
+
+void TcpSession::remember(Cause cause, int64_t wall_ns, uint64_t duration_us) const {
+  RequestRecord& record = worker_.recent.next(pool_state_ != nullptr);
+  record.wall_ns = wall_ns;
+  record.duration_us = static_cast<uint32_t>(std::min<uint64_t>(duration_us, ~uint32_t{0}));
+  record.status = 0;
+  record.cause = cause;
+  record.session = true;
+  record.attempts = attempts_;
+  record.client = peer_text();
+  record.host = server_name_;
+  record.listener = listener_->name;
+  record.pool = pool_state_ ? std::string_view(pool_state_->name) : std::string_view();
+  record.id = "";
+  record.trace_id = "";
+  record.method = "";
+  record.target = "";
+  record.route = "";
+  record.kept = 0;
+  for (const auto& failed : failed_)
+    record.add_try(*failed.backend, failed.start_us, failed.took_us, 0, failed.cause, false);
+  if (set_ && attempts_ > failed_.size())
+    record.add_try(*set_->backend, microseconds_of(attempt_began_ - started_), static_cast<uint32_t>(connect_us_), 0,
+                   cause, false);
 }
 
 }  // namespace weir::proxy

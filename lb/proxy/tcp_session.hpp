@@ -107,6 +107,7 @@ class TcpSession final : public Timer {
 
   // tcp_record.cpp
   void record(Cause cause);
+  void remember(Cause cause, int64_t wall_ns, uint64_t duration_us) const;
   std::string_view peer_text() const { return {peer_text_, peer_length_}; }
   void set_peer(const Endpoint& peer);
   std::string_view proxy_header(ProxyVersion version, net::ProxyBytes& room) const;
@@ -134,6 +135,12 @@ class TcpSession final : public Timer {
   Ticket ticket_;
   Turn turn_;
   Tried tried_;
+  struct FailedConnect {
+    std::shared_ptr<const BackendState> backend;
+    uint32_t start_us, took_us;  // from the session's beginning; from the attempt's
+    Cause cause;
+  };
+  std::vector<FailedConnect> failed_;
   uint64_t connect_us_ = 0;
   uint32_t backend_index_ = 0;
   uint8_t attempts_ = 0;

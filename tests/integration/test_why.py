@@ -43,7 +43,7 @@ class Why(WeirTest):
         code, out, err = daemon.command("why", ID)
         self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
         self.assertIn(f"nothing is remembered of {ID}", err)
-        self.assertEqual(daemon.command("why")[:2], (0, "no request has failed or been tried again since the start\n"))
+        self.assertEqual(daemon.command("why")[:2], (0, "no request or TCP session has failed or been tried again since the start\n"))
 
     def test_kinds_of_failure(self):
         def backend(message, connection):
