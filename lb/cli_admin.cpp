@@ -69,6 +69,11 @@ Examples:
   weir drain app/b1 --timeout 5min)");
   auto* disable = app.add_subcommand("disable", "Take a backend out without waiting for what is in flight");
   add_backend(disable, words);
+  disable->footer(
+      R"(What is in flight goes on; only TCP sessions of a pool with `sessions: { on_eject: close }` are reset.
+
+Example:
+  weir disable app/b1 && ssh b1 reboot)");
   auto* enable = app.add_subcommand("enable", "Let a backend serve again after drain or disable");
   add_backend(enable, words);
 }
@@ -132,12 +137,15 @@ Examples:
 }
 
 void add_explain(CLI::App& app, AdminWords& words) {
-  auto* command = app.add_subcommand("explain", "Say what would become of a request: route, pool, backend, and why");
-  command->add_option("FILE METHOD URL", words.request, "the configuration, or --live instead of it; then the request")
+  auto* command = app.add_subcommand("explain", "Say what would become of a request or TCP session, and why");
+  command
+      ->add_option("FILE METHOD URL", words.request,
+                   "the configuration, or --live instead of it; then the request, or tcp://NAME:PORT for a TCP session")
       ->type_name("")
       ->required()
       ->expected(-1);
   command->add_flag("--live", words.live, "ask the running Weir, which knows who is up");
+  command->add_flag("--dev", words.dev, "read FILE as weir run --dev does");
   command->add_option("-H,--header", words.headers, "a field of the request; repeat it for more")
       ->type_name("\"NAME: VALUE\"")
       ->expected(1)
@@ -154,7 +162,8 @@ fixed response answers; 1 nobody does.
 
 Examples:
   weir explain weir.yaml GET http://www.example.com/search?q=1
-  weir explain --live POST /cart -H "Host: shop.example.com" -H "Cookie: user=7")");
+  weir explain --live POST /cart -H "Host: shop.example.com" -H "Cookie: user=7"
+  weir explain --live tcp://db.example.com:3306 --client 10.0.0.9)");
 }
 
 void add_why(CLI::App& app, AdminWords& words) {

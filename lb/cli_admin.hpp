@@ -33,7 +33,7 @@ struct AdminWords {
   std::string id;               // why
   std::string interval = "1s";  // top
   // explain
-  bool live = false;
+  bool live = false, dev = false;
   std::vector<std::string> request;  // [FILE] METHOD URL
   std::vector<std::string> headers;
   std::string client, listener;

@@ -9,6 +9,7 @@
 #include "lb/admin/client.hpp"
 #include "lb/admin/table.hpp"
 #include "lb/cli_admin.hpp"
+#include "lb/dev_certificate.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/proxy/explain.hpp"
 #include "lb/route/check.hpp"
@@ -34,7 +35,9 @@ json::value ask_live(const AdminWords& words, const std::string& method, const s
 
 /// Empty: the configuration is bad, or the words are; `code` says which, and it has been told.
 json::value ask_file(const AdminWords& words, const std::string& method, const std::string& url, int& code) {
-  const auto loaded = route::load_checked(words.request[0]);
+  auto world = config::Environment::real();
+  if (words.dev) imagine_dev_certificate(world);
+  const auto loaded = route::load_checked(words.request[0], world);
   for (const auto& error : loaded.errors) fmt::print(stderr, "{}\n", error.to_string());
   if (!loaded.config) {
     code = loaded.unreadable ? 1 : 2;
@@ -131,7 +134,9 @@ int explain(const AdminWords& words) {
   const bool session = words.request.size() + 1 == wanted && !words.request.empty() &&
                        (words.request.back().starts_with("tcp://") || words.request.back().starts_with("tls://"));
   if (words.request.size() != wanted && !session) {
-    fmt::print(stderr, "weir: write weir explain {} METHOD URL, like GET http://www.example.com/\n",
+    fmt::print(stderr,
+               "weir: write weir explain {} METHOD URL, like GET http://www.example.com/ (or tcp://NAME:PORT for a TCP "
+               "session)\n",
                words.live ? "--live" : "FILE");
     return 2;
   }

@@ -120,8 +120,10 @@ int order(std::string_view what, const AdminWords& words) {
     if (!changed) fmt::print("{}: was draining already\n", words.backend);
     if (!words.no_wait) return wait_until_drained(*client, words.backend, path, timeout);
   }
-  fmt::print("{}: {}{}; {} in flight\n", words.backend,
-             changed ? "" : "was so already: ", std::string(answer.at("status").as_string()), inflight_of(answer));
+  const bool resets = what == "disable" && answer.at("resets_sessions").as_bool();
+  fmt::print("{}: {}{}; {} in flight{}\n", words.backend,
+             changed ? "" : "was so already: ", std::string(answer.at("status").as_string()), inflight_of(answer),
+             resets ? ": they are reset (on_eject: close)" : "");
   return 0;
 }
 

@@ -41,6 +41,25 @@ std::string latency(const json::value& backend, const char* quantile) {
   return value.is_null() ? std::string() : in_milliseconds(value.to_number<double>());
 }
 
+/// " (https)", " (tcp, 12 sessions)"; nothing where the daemon is an older one, which does not say.
+std::string carried_by(const json::object& listener) {
+  if (!listener.contains("mode")) return {};
+  const bool tls = listener.at("tls").as_bool();
+  if (const auto* sessions = listener.if_contains("sessions")) {
+    const auto open = sessions->to_number<uint64_t>();
+    return fmt::format(" (tcp{}, {} session{})", tls ? " by TLS" : "", grouped(open), open == 1 ? "" : "s");
+  }
+  const auto* http2 = listener.if_contains("http2");
+  return fmt::format(" ({}{})", tls ? "https" : "http", http2 && http2->as_bool() ? "" : ", HTTP/1.1 alone");
+}
+
+/// How many of the requests came by HTTP/2.
+std::string by_http2(const json::object& status) {
+  const auto* requests = status.if_contains("http2_requests");
+  const auto count = requests ? requests->to_number<uint64_t>() : 0;
+  return count ? fmt::format(" ({} by HTTP/2)", grouped(count)) : std::string();
+}
+
 std::vector<std::string> head_lines(const json::value& status) {
   std::string state = status.at("draining").as_bool() ? "ending" : status.at("ready").as_bool() ? "ready" : "not ready";
   if (state == "not ready") state += " (first health checks pending)";
@@ -51,9 +70,9 @@ std::vector<std::string> head_lines(const json::value& status) {
       fmt::format("generation {}, loaded {} ago{}", number(status, "generation"),
                   in_time(age_of(text(status, "loaded"))),
                   failed ? fmt::format("; {} reload{} failed", failed, failed == 1 ? "" : "s") : ""),
-      fmt::format("{} connections, {} requests, {} memory, {} workers", grouped(number(status, "connections")),
-                  grouped(number(status, "requests")), in_bytes(number(status, "memory_bytes")),
-                  number(status, "workers"))};
+      fmt::format("{} connections, {} requests{}, {} memory, {} workers", grouped(number(status, "connections")),
+                  grouped(number(status, "requests")), by_http2(status.as_object()),
+                  in_bytes(number(status, "memory_bytes")), number(status, "workers"))};
   const auto& upgrades = status.at("upgrades");
   const auto& predecessors = upgrades.at("predecessors").as_array();
   if (number(upgrades, "ok") || number(upgrades, "failed") || upgrades.at("under_way").as_bool()) {
@@ -65,7 +84,8 @@ std::vector<std::string> head_lines(const json::value& status) {
     lines.push_back(std::move(line));
   }
   for (const auto& listener : status.at("listeners").as_array())
-    lines.push_back(fmt::format("listener {} at {}", text(listener, "name"), text(listener, "address")));
+    lines.push_back(fmt::format("listener {} at {}{}", text(listener, "name"), text(listener, "address"),
+                                carried_by(listener.as_object())));
   return lines;
 }
 
@@ -84,8 +104,10 @@ Table pool_table(const json::value& pools) {
                {"REASON"}});
   for (const auto& pool : pools.at("pools").as_array()) {
     bool first = true;
-    const auto* mode = pool.as_object().if_contains("mode");
-    const std::string name = text(pool, "name") + (mode && *mode == "tcp" ? " (tcp)" : "");
+    const auto* protocol = pool.as_object().if_contains("protocol");
+    const bool usual = !protocol || *protocol == "h1";
+    const std::string name =
+        usual ? text(pool, "name") : fmt::format("{} ({})", text(pool, "name"), text(pool, "protocol"));
     for (const auto& backend : pool.at("backends").as_array()) {
       const std::string status = text(backend, "status");
       const uint64_t failures = number(backend, "failures");

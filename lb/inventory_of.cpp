@@ -17,7 +17,10 @@ std::shared_ptr<const admin::Inventory> inventory_of(const proxy::Runtime& runti
     if (runtime.tls[i]) inventory->tls.push_back({config.listeners[i].name, runtime.tls[i]});
   for (const auto& listener : runtime.tcp)
     if (listener) inventory->tcp.push_back(listener->state);
-  for (const auto& listener : config.listeners) inventory->proxy_protocol |= listener.proxy_protocol;
+  for (const auto& listener : config.listeners) {
+    inventory->listeners.push_back({listener.name, listener.mode, listener.tls.has_value(), listener.speaks_http2()});
+    inventory->proxy_protocol |= listener.proxy_protocol;
+  }
   inventory->max_series = config.max_series;
   inventory->token = config.admin.token;
   return inventory;

@@ -134,6 +134,17 @@ json::array names_array(const PoolEntry& pool) {
   return list;
 }
 
+/// What is spoken to its backends.
+const char* protocol_of(const config::Pool& pool) {
+  if (pool.mode == config::Mode::tcp) return "tcp";
+  switch (pool.protocol) {
+    case config::Pool::Protocol::h1: break;
+    case config::Pool::Protocol::h2: return "h2";
+    case config::Pool::Protocol::h2c: return "h2c";
+  }
+  return "h1";
+}
+
 json::object pool_object(const PoolEntry& pool) {
   const auto& limits = pool.config->limits;
   json::array backends;
@@ -143,6 +154,7 @@ json::object pool_object(const PoolEntry& pool) {
   json::object object;
   object["name"] = pool.state->name;
   object["mode"] = pool.config->mode == config::Mode::tcp ? "tcp" : "http";
+  object["protocol"] = protocol_of(*pool.config);
   object["algorithm"] = pool.config->balance.algorithm;
   object["affinity"] = affinity_object(pool);
   object["limits"] = {{"inflight", limits.inflight},
@@ -223,9 +235,24 @@ json::object causes_object(const Inventory& inventory) {
   return causes;
 }
 
-json::object status_object(const Inventory& inventory, const ProcessState& process, const Facts& facts) {
+json::array listeners_array(const Inventory& inventory, const Facts& facts) {
   json::array listeners;
-  for (const auto& [name, address] : facts.listeners) listeners.push_back({{"name", name}, {"address", address}});
+  for (const auto& [name, address] : facts.listeners) {
+    json::object object{{"name", name}, {"address", address}};
+    for (const auto& entry : inventory.listeners) {
+      if (entry.name != name) continue;
+      object["mode"] = entry.mode == config::Mode::tcp ? "tcp" : "http";
+      object["tls"] = entry.tls;
+      if (entry.mode == config::Mode::http) object["http2"] = entry.http2;
+    }
+    for (const auto& state : inventory.tcp)
+      if (state->name == name) object["sessions"] = state->sessions.value.load();
+    listeners.push_back(std::move(object));
+  }
+  return listeners;
+}
+
+json::object status_object(const Inventory& inventory, const ProcessState& process, const Facts& facts) {
   size_t backends = 0, serving = 0;
   for (const auto& pool : inventory.pools) {
     backends += pool.backends.size();
@@ -250,11 +277,12 @@ json::object status_object(const Inventory& inventory, const ProcessState& proce
       {"predecessors", json::array(facts.upgrade.predecessors.begin(), facts.upgrade.predecessors.end())}};
   object["ready"] = process.ready.load();
   object["draining"] = process.draining.load();
-  object["listeners"] = std::move(listeners);
+  object["listeners"] = listeners_array(inventory, facts);
   object["pools"] = inventory.pools.size();
   object["backends"] = {{"all", backends}, {"usable", serving}};
   object["connections"] = facts.connections;
   object["requests"] = sum(process.cells, &WorkerCells::requests_parsed);
+  object["http2_requests"] = sum(process.cells, &WorkerCells::http2_streams);
   object["memory_bytes"] = resident_bytes();
   object["open_files"] = open_descriptors();
   return object;
@@ -273,6 +301,7 @@ std::string backend_json(const PoolEntry& pool, size_t index, const bool* change
   json::object object = backend_object(*pool.config, index, *pool.backends[index]);
   object["pool"] = pool.state->name;
   object["usable"] = usable(pool);
+  object["resets_sessions"] = pool.config->mode == config::Mode::tcp && pool.config->sessions.close_on_eject;
   if (changed) object["changed"] = *changed;
   return json_text(object);
 }

@@ -37,10 +37,17 @@ struct TlsEntry {
   std::shared_ptr<const net::TlsServer> server;
 };
 
+struct ListenerEntry {
+  std::string name;
+  config::Mode mode = config::Mode::http;
+  bool tls = false, http2 = false;  // http2: spoken if the client wants it
+};
+
 /// Immutable; one a configuration generation.
 struct Inventory {
   std::vector<PoolEntry> pools;
   std::vector<std::shared_ptr<RouteState>> routes;  // with the one for requests that no route takes
+  std::vector<ListenerEntry> listeners;
   std::vector<TlsEntry> tls;
   std::vector<std::shared_ptr<ListenerState>> tcp;  // listeners of mode: tcp
   bool proxy_protocol = false;                      // a listener has it

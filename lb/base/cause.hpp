@@ -120,7 +120,7 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::http2_flood, "http2_flood", "", 499,
               "The client did more on its connection of HTTP/2 than limits.http2 lets it."},
     CauseInfo{Cause::no_route, "no_route", "destination_not_found", 404,
-              "No route matches; in mode tcp: the listener has no pool for the name."},
+              "No route matches."},
     CauseInfo{Cause::fixed_response, "fixed_response", "", 0, "A route with respond answered."},
     CauseInfo{Cause::redirect, "redirect", "", 0, "A route with redirect answered."},
     CauseInfo{Cause::max_forwards, "max_forwards", "", 200,

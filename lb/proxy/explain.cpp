@@ -1,11 +1,13 @@
 #include "lb/proxy/explain.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
 #include <optional>
 
+#include "config/suggest.hpp"
 #include "config/tables.hpp"
 #include "lb/base/hash.hpp"
 #include "lb/proxy/affinity.hpp"
@@ -51,17 +53,44 @@ std::string request_text(const Question& question, const Url& url) {
   return text + "\r\n";
 }
 
-/// Index of the listener that the request comes in by; kNoRoute: there is none of that name.
-uint32_t find_listener(const config::Config& config, const Question& question, const std::string& port) {
-  for (uint32_t i = 0; i < config.listeners.size(); ++i) {
-    if (!question.listener.empty()) {
-      if (config.listeners[i].name == question.listener) return i;
-      continue;
-    }
-    for (const auto& bind : config.listeners[i].binds)
-      if (!port.empty() && std::to_string(bind.port()) == port) return i;
+/// "web (8080), tls (8443)"
+std::string known_listeners(const config::Config& config) {
+  std::vector<std::string> names;
+  for (const auto& listener : config.listeners) {
+    std::vector<std::string> ports;
+    for (const auto& bind : listener.binds) ports.push_back(bind.is_unix() ? "unix" : std::to_string(bind.port()));
+    names.push_back(fmt::format("{} ({})", listener.name, fmt::join(ports, ", ")));
   }
-  return question.listener.empty() ? 0 : route::kNoRoute;
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+/// Of the listeners that clients of this scheme connect to, the first; else the very first.
+uint32_t usual_listener(const config::Config& config, std::string_view scheme) {
+  const bool session = scheme == "tcp://" || scheme == "tls://", tls = scheme == "https://";
+  for (uint32_t i = 0; i < config.listeners.size(); ++i) {
+    const auto& listener = config.listeners[i];
+    if ((listener.mode == config::Mode::tcp) == session && (session || listener.tls.has_value() == tls)) return i;
+  }
+  return 0;
+}
+
+/// Index of the listener that the request comes in by; kNoRoute: there is none of that name or port.
+uint32_t find_listener(const config::Config& config, const Question& question, const Url& url) {
+  if (!question.listener.empty()) {
+    for (uint32_t i = 0; i < config.listeners.size(); ++i)
+      if (config.listeners[i].name == question.listener) return i;
+    return route::kNoRoute;
+  }
+  const std::string_view usual = url.scheme == "http://" ? "80" : url.scheme == "https://" ? "443" : "";
+  const std::string_view port = url.port.empty() ? usual : std::string_view(url.port);
+  bool any_port = url.port.empty();  // or there is a bind to port 0, which is any
+  for (uint32_t i = 0; i < config.listeners.size(); ++i)
+    for (const auto& bind : config.listeners[i].binds) {
+      if (bind.is_unix()) continue;
+      if (std::to_string(bind.port()) == port) return i;
+      any_port = any_port || bind.port() == 0;
+    }
+  return any_port ? usual_listener(config, url.scheme) : route::kNoRoute;
 }
 
 std::string place(const config::Location& at) { return fmt::format("{}:{}:{}", at.file, at.line, at.column); }
@@ -223,9 +252,15 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
     return out;
   }
   const config::Config& config = *runtime.config;
-  const uint32_t listener = find_listener(config, question, url.port);
+  const uint32_t listener = find_listener(config, question, url);
   const auto peer = AddressBlock::parse_address(question.client);
-  if (listener == route::kNoRoute) out.question = fmt::format("there is no listener \"{}\"", question.listener);
+  if (listener == route::kNoRoute)
+    out.question = question.listener.empty()
+                       ? fmt::format("no listener has port {}; write the port of one, or --listener NAME: {}", url.port,
+                                     known_listeners(config))
+                       : fmt::format("there is no listener \"{}\"; {}", question.listener,
+                                     config::suggest(question.listener, config::names_of(config.listeners),
+                                                     "the listeners are", "`weir status` shows them"));
   if (!peer) out.question = fmt::format("\"{}\" is no address of a client; write an IP address", question.client);
   if (!out.question.empty()) return out;
   out.listener = config.listeners[listener].name;

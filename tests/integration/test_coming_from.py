@@ -80,6 +80,19 @@ class Common(PairTest):
             self.assertEqual({side.ask().origin for _ in range(6)}, {"10.0.0.2:3306"})
         return pair
 
+    def try_sni(self):
+        """Who names mail.example.com gets one backend, who names another one, or none, the other; the hello arrives as it was sent."""
+        pair = self.pair("sni")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        for name, home in (("mail.example.com", "10.0.0.1:443"), ("www.example.com", "10.0.0.2:443"), (None, "10.0.0.2:443")):
+            for side in pair.sides:
+                hello = hello_of(context, name)
+                with Client(side.address) as client:
+                    client.send(hello)
+                    wait_until(lambda: any(hello in o.raw() for o in pair.origins.values()), what="the hello at an origin")  # noqa: B023
+                self.assertEqual([a for a, o in pair.origins.items() if hello in o.raw()], [home], name)
+
     def try_hash(self, name, make):
         """The same key always to the same origin, and the keys to both."""
         pair = self.pair(name)
@@ -136,17 +149,7 @@ class Haproxy(Common):
         self.try_tcp()
 
     def test_sni(self):
-        """Who names mail.example.com gets one backend, who names another one, or none, the other; the hello arrives as it was sent."""
-        pair = self.pair("sni")
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        for name, home in (("mail.example.com", "10.0.0.1:443"), ("www.example.com", "10.0.0.2:443"), (None, "10.0.0.2:443")):
-            for side in pair.sides:
-                hello = hello_of(context, name)
-                with Client(side.address) as client:
-                    client.send(hello)
-                    wait_until(lambda: any(hello in o.raw() for o in pair.origins.values()), what="the hello at an origin")  # noqa: B023
-                self.assertEqual([a for a, o in pair.origins.items() if hello in o.raw()], [home], name)
+        self.try_sni()
 
     def test_first(self):
         pair = self.try_weights("first")
@@ -259,6 +262,10 @@ class Nginx(Common):
     @unittest.skipUnless(os.path.exists(peers.STREAM), "libnginx-mod-stream is not installed")
     def test_tcp(self):
         self.try_tcp()
+
+    @unittest.skipUnless(os.path.exists(peers.STREAM), "libnginx-mod-stream is not installed")
+    def test_sni(self):
+        self.try_sni()
 
     def test_first(self):
         pair = self.try_weights("first")

@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import tempfile
 from urllib.parse import urlencode
 
 from harness import WeirTest, config, echo, request, run_command, wait_until
@@ -127,3 +128,17 @@ class Explain(WeirTest):
         self.assertEqual((code, out), (2, ""))
         self.assertIn(".bad:1:", err)
         self.assertEqual(run_command("explain", "/nonexistent.yaml", "GET", "/")[0], 1)
+
+    def test_the_listener_is_that_of_the_port(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "ports.yaml")
+        with open(path, "w") as file:
+            file.write("listeners: { web: { bind: \":8080\" }, more: { bind: [\":8081\", \":80\"] }, db: { bind: \":3306\", mode: tcp, pool: db } }\n"
+                       "pools: { app: { backends: { a: \"http://10.0.0.1\" } }, db: { mode: tcp, backends: { d: 10.0.0.2:1 } } }\nroutes: [ { pool: app } ]\n")
+        for url, listener in (("http://a.test/", "more"), ("http://a.test:8080/", "web"), ("https://a.test/", "web"), ("/x", "web"), ("tcp://a.test", "db"), ("tcp://a.test:3306", "db")):
+            code, out, err = run_command("explain", path, *(() if url.startswith("tcp") else ("GET",)), url)
+            self.assertEqual((code, err, out.split(",")[0]), (0, "", f"listener {listener}"), url)
+        code, out, err = run_command("explain", path, "GET", "http://a.test:1/")
+        self.assertEqual((code, out, err), (1, "", "weir: no listener has port 1; write the port of one, or --listener NAME: web (8080), more (8081, 80), db (3306)\n"))
+        self.assertIn("is of mode: http; write http://", run_command("explain", path, "tcp://a.test:8080")[2])

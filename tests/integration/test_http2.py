@@ -58,6 +58,9 @@ class Tools(Http2Test):
         for arguments in (["--http2-prior-knowledge", f"http://{daemon.address()}/70000"], ["--http2", f"https://localhost:{port}/70000"]):
             body, _, outcome = self.curl(*arguments)
             self.assertEqual((outcome, body), (b"2 200", body_of(70000)))
+        out = daemon.command("status")[1]
+        self.assertRegex(out, r", 2 requests \(2 by HTTP/2\), ")
+        self.assertRegex(out, r"\nlistener tls at \S+ \(https\)\nlistener web at \S+ \(http\)\n")
         self.assertEqual(self.curl("--http1.1", f"https://localhost:{port}/10")[2], b"1.1 200")
         upload = os.path.join(self.folder, "upload")
         with open(upload, "wb") as file:

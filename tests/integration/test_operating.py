@@ -306,7 +306,7 @@ class Status(WeirTest):
         code, out, err = daemon.command("status")
         self.assertEqual((code, err), (0, ""))
         self.assertIn(f"pid {daemon.pid}, ready, up ", out)
-        self.assertRegex(out, rf"listener web at {re.escape(daemon.address('web'))}\n")
+        self.assertRegex(out, rf"listener web at {re.escape(daemon.address('web'))} \(http\)\n")
         self.assertRegex(out, r"\napp +b1 +127\.0\.0\.1:\d+ +up ")
         self.assertRegex(out, r"\n +b2 +127\.0\.0\.1:\d+ +down .*refused")
         self.assertNotIn("\x1b", out)

@@ -1,4 +1,5 @@
 """Mode tcp: which pool and backend a session gets: server names, keys, retries; TLS and the PROXY protocol on both sides."""
+import json
 import socket
 import ssl
 import struct
@@ -255,6 +256,20 @@ class Backends(WeirTest):
         daemon = self.weir(tcp_config(dead))
         self.assertEqual(attempt(daemon), (b"", "reset"))
         daemon.wait_log(lambda r: r["cause"] == "connect_refused" and r["attempts"] == 2)
+        told = json.loads(daemon.command("why", "--json")[1])["requests"]
+        self.assertEqual([(r["kind"], r["cause"], r["pool"], r["client"], r["status"]) for r in told], [("tcp", "connect_refused", "app", "127.0.0.1", None)])
+        self.assertEqual(sorted((t["backend"], t["cause"]) for t in told[0]["tries"]), [("b1", "connect_refused"), ("b2", "connect_refused")])
+        self.assertRegex(daemon.command("why")[1], r"connect_refused +2 .* app +b[12] b[12] +tcp from 127\.0\.0\.1\b")
+
+    def test_what_went_well_is_not_remembered(self):
+        daemon = self.weir(tcp_config([Server(self, named("fine"))]))
+        with connect(daemon) as client:
+            self.assertEqual(read_exactly(client, 5), b"fine\n")
+            out = daemon.command("status")[1]
+            self.assertRegex(out, r"listener db at 127\.0\.0\.1:\d+ \(tcp, 1 session\)\n")
+            self.assertRegex(out, r"\napp \(tcp\) +b1 ")
+        daemon.wait_log(lambda r: r["cause"] in ("none", "client_gone"))
+        self.assertEqual(json.loads(daemon.command("why", "--json")[1])["requests"], [])
 
     def test_failed_connects_eject(self):
         dead, alive = Server(self, echo), Server(self, named("alive"))
@@ -306,7 +321,7 @@ class Backends(WeirTest):
 
     def test_disabled_ends_sessions_if_asked(self):
         daemon, client = self.sessions(on_eject="close")
-        self.assertEqual(daemon.command("disable", "app/b1")[0], 0)
+        self.assertEqual(daemon.command("disable", "app/b1")[:2], (0, "app/b1: disabled; 1 in flight: they are reset (on_eject: close)\n"))
         self.assertEqual(daemon.backend("b1")["status"], "disabled")
         self.assertEqual(read_all(client), (b"", "reset"))
 

@@ -3,6 +3,9 @@ import { make, set, set_text, show, Spark } from './dom.js';
 import { age, milliseconds, number } from './text.js';
 import { draw_bar, STATUSES } from './tiles.js';
 
+/** What is spoken to the backends, unless it is HTTP/1.1. */
+const PROTOCOLS = { tcp: 'tcp sessions, ', h2: 'HTTP/2, ', h2c: 'HTTP/2 without TLS, ' };
+
 const HEADINGS = ['Backend', 'State', 'Weight', 'In flight', 'Requests', 'Errors', 'p50', 'p99', 'Ejected', ''];
 
 /** What is wrong with the names that DNS resolves for a pool; empty: nothing. */
@@ -137,7 +140,7 @@ export class Pools {
       set_text(parts.counts.children[i], `${number(n)} ${status}`);
     });
     const limit = pool.limits.inflight ? ` of ${number(pool.limits.inflight)}` : '';
-    set_text(parts.algorithm, (pool.mode === 'tcp' ? 'tcp sessions, ' : '') + pool.algorithm.replaceAll('_', ' '));
+    set_text(parts.algorithm, (PROTOCOLS[pool.protocol] ?? '') + pool.algorithm.replaceAll('_', ' '));
     set_text(parts.figures, `${number(pool.rate)} /s · ${number(pool.inflight)}${limit} in flight` +
       (pool.waiting ? ` · ${number(pool.waiting)} waiting` : '') + (pool.retrying ? ` · ${number(pool.retrying)} retrying` : ''));
     set(parts.element, 'data-tone', pool.usable ? 'quiet' : 'bad');

@@ -51,10 +51,11 @@ TEST_CASE("the listener: by name, by the URL's port, else the first") {
   World world;
   CHECK(world.ask("/").listener == "web");
   CHECK(world.ask("http://h:81/").listener == "inside");
-  CHECK(world.ask("http://h:82/").listener == "web");
+  CHECK(world.ask("http://h:82/").question.starts_with("no listener has port 82; write the port of one"));
   CHECK(world.ask("http://[::1]/").listener == "web");
   CHECK(world.ask("/", {}, "192.0.2.1", "inside").listener == "inside");
-  CHECK(world.ask("/", {}, "192.0.2.1", "none").question == "there is no listener \"none\"");
+  CHECK(world.ask("/", {}, "192.0.2.1", "none").question ==
+        "there is no listener \"none\"; the listeners are: web, inside");
   CHECK(world.ask("nonsense").question ==
         "\"nonsense\" is no URL; write http://HOST/PATH, or /PATH (tcp://NAME:PORT for a session)");
   CHECK_FALSE(world.ask("http:///x").question.empty());
