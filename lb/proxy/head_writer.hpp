@@ -14,18 +14,16 @@ namespace weir::proxy {
 class HeadWriter {
  public:
   HeadWriter(char* begin, size_t size) : begin_(begin), at_(begin), end_(begin + size) {}
-  void add(std::string_view text) {
-    if (static_cast<size_t>(end_ - at_) < text.size()) {
+  void add(std::string_view text) { add_all(text); }
+  /// All of them, or none: room is looked for once.
+  template <typename... Texts>
+  void add_all(Texts... texts) {
+    const size_t size = (std::string_view(texts).size() + ...);
+    if (static_cast<size_t>(end_ - at_) < size) {
       overflow_ = true;
       return;
     }
-    if (text.empty()) return;  // memcpy must not see a null pointer
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
-  }
-  template <typename... Texts>
-  void add_all(Texts... texts) {
-    (add(std::string_view(texts)), ...);
+    (copy(std::string_view(texts)), ...);
   }
   void field(std::string_view name, std::string_view value) { add_all(name, ": ", value, "\r\n"); }
   void number(uint64_t value);
@@ -36,6 +34,12 @@ class HeadWriter {
   size_t size() const { return static_cast<size_t>(at_ - begin_); }
 
  private:
+  void copy(std::string_view text) {
+    if (text.empty()) return;  // memcpy must not see a null pointer
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+
   char* begin_;
   char* at_;
   char* end_;
