@@ -214,7 +214,7 @@ class Failures(DiscoveryTest):
         began = time.monotonic()
         daemon = self.weir(config(pools=pools, routes=routes, resolver=self.resolver(timeout="5s")))
         took = time.monotonic() - began
-        self.assertLess(took, 10, "half a second in truth; the machine may be busy")
+        self.assertLess(took, 1 if os.environ.get("WEIR_FULL") else 10, "half a second in truth; the machine may be busy")
         for name in pools:
             answer = daemon.get(f"/{name}")
             self.assertEqual(answer.status, 503 if name.startswith("d") else 200, name)
