@@ -40,11 +40,12 @@ export class Causes {
 export function draw_failures(parent, requests) {
   if (!requests.length) return parent.replaceChildren(make('p.empty', {}, 'None.'));
   parent.replaceChildren(make('ol.failures', {}, ...requests.slice(0, 8).map(r => {
+    const session = r.kind === 'tcp', what = session ? `tcp, ${r.host || r.client}` : `${r.method} ${r.target}`;
     const took = r.attempts > 1 ? `${r.attempts} attempts, ${milliseconds(r.duration_ms)}` : milliseconds(r.duration_ms);
-    const answered = r.cause === 'none', bad = !r.status || r.status >= 500;
+    const answered = r.cause === 'none', bad = session ? !answered : !r.status || r.status >= 500;
     const became = !answered ? r.cause : bad ? "the backend's answer" : 'a retry helped';
-    return make('li', { title: `weir why ${r.id}` },
-      make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, `${r.method} ${r.target}`),
+    return make('li', { title: session ? 'weir why' : `weir why ${r.id}` },
+      make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, what),
         make('time.muted', {}, new Date(r.time).toLocaleTimeString([], { hour12: false }))),
       make('span.muted', {}, [became, r.pool, took].filter(Boolean).join(' · ')));
   })));
