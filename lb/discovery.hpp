@@ -11,6 +11,7 @@
 
 #include "lb/admin/inventory.hpp"
 #include "lb/discover/expand.hpp"
+#include "lb/net/handover.hpp"
 #include "lb/net/resolver.hpp"
 #include "lb/proxy/runtime.hpp"
 
@@ -21,6 +22,9 @@ class Discovery {
   /// `changed` is called on the control thread when changes() may have something, seldom more than once in 100 ms.
   Discovery(boost::asio::io_context& control, uint64_t seed, ProcessState& process, std::function<void()> changed);
 
+  /// What is known, for the process that takes over, and what the one before knew; that before the first configure().
+  net::Lines known() const;
+  void recall(const net::Lines& known);
   /// At start and at each reload. What is known of names that stay is kept.
   void configure(std::shared_ptr<const config::Config> config);
   /// A configured pool as it serves now. `before`: the runtime so far; may be null.
@@ -38,6 +42,7 @@ class Discovery {
   void ask();
   void on_answer(const discover::Question& question, net::DnsOutcome outcome);
   void tell(const std::string& name, bool services);
+  void tell_nothing_new();
   void note_change();
   void arm();
   void warn_of_limit(const std::string& pool, size_t left_out);

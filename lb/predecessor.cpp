@@ -23,7 +23,7 @@ constexpr int kPatienceMs = 10'000;  // for the first message, which is on its w
 
 net::Message first_message(int channel) {
   std::string received;
-  char buffer[4096];
+  char buffer[64 << 10];  // what is known of many names may be megabytes
   while (true) {
     if (auto message = net::take_message(received)) return *message;
     pollfd readable{channel, POLLIN, 0};
