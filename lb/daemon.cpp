@@ -146,6 +146,7 @@ void Daemon::take_up(std::shared_ptr<proxy::Runtime> runtime, bool slow_start) {
   runtime_ = runtime;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), slow_start);
   inventory_ = inventory_of(*runtime, *config_, discovery_);
+  obey_waiting_orders();
 }
 
 /// The same configuration goes on with other backends in these pools.

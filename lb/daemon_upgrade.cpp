@@ -54,7 +54,7 @@ net::Handover Daemon::offer() const {
 }
 
 std::vector<net::HandedOrder> Daemon::orders() const {
-  std::vector<net::HandedOrder> orders;
+  auto orders = waiting_orders_.all();
   for (const auto& pool : inventory_->pools)
     for (const auto& backend : pool.backends) {
       const BackendOrder order = backend->order.load();
@@ -148,13 +148,8 @@ void Daemon::await_turn() {
 
 void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
   drain_timer_.cancel();
-  for (const auto& pool : inventory_->pools)
-    for (const auto& backend : pool.backends)
-      for (const auto& order : orders) {
-        if (order.pool != backend->pool || order.backend != backend->name) continue;
-        monitor_.order(backend, order.order == "drain" ? BackendOrder::drain : BackendOrder::disable, order.by);
-        backend->ordered_at_ns = order.at_ns;
-      }
+  waiting_orders_.add(orders);
+  obey_waiting_orders();
   predecessor_->sockets.close_unused();
   log::info("upgraded", {{"from", predecessors_.all().empty() ? "" : std::to_string(predecessors_.all().back().pid())},
                          {"from_version", predecessor_->handover().version},
@@ -165,6 +160,22 @@ void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
   const std::shared_ptr<void> all_came_by(
       nullptr, [this](void*) { boost::asio::post(control_, [this] { predecessor_->serving(); }); });
   on_each_worker([all_came_by](proxy::Worker&) {});
+}
+
+/// Those for backends that are there now. The others wait for DNS, if that may still name them.
+void Daemon::obey_waiting_orders() {
+  if (waiting_orders_.empty()) return;
+  for (const auto& pool : inventory_->pools)
+    for (const auto& backend : pool.backends)
+      if (const auto order = waiting_orders_.take(backend->pool, backend->name)) {
+        monitor_.order(backend, order->order == "drain" ? BackendOrder::drain : BackendOrder::disable, order->by);
+        backend->ordered_at_ns = order->at_ns;
+      }
+  for (const auto& order : waiting_orders_.forget([this](const auto& pool) { return discovery_.awaits(pool); }))
+    log::warn("order_forgotten", {{"pool", order.pool},
+                                  {"backend", order.backend},
+                                  {"order", order.order},
+                                  {"reason", "there is no such backend any more"}});
 }
 
 void Daemon::bound_predecessors() {

@@ -211,6 +211,11 @@ std::map<std::string, config::Pool> Discovery::changes(const proxy::Runtime& run
   return changed;
 }
 
+bool Discovery::awaits(const std::string& pool) const {
+  const auto* configured = config_->find_pool(pool);
+  return configured && discover::awaits(*configured, names_);
+}
+
 void Discovery::warn_of_limit(const std::string& pool, size_t left_out) {
   if (std::exchange(left_out_[pool], left_out) == left_out || left_out == 0) return;
   log::warn("backends_left_out",

@@ -32,6 +32,8 @@ class Discovery {
   /// The pools whose backends are no longer those of `running`, which has the configured ones in their order; each
   /// change is logged.
   std::map<std::string, config::Pool> changes(const proxy::Runtime& running);
+  /// May that pool still get backends that DNS hasn't named so far?
+  bool awaits(const std::string& pool) const;
   /// Runs the loop until every name has been answered or has failed, but for half a second at most.
   void wait_for_first_round();
   /// What is known of the pool's names, for people; `serving`: the pool as it runs.
