@@ -54,7 +54,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
     : file_(options.file),
       world_(std::move(world)),
       watch_wanted_(options.watch),
-      orders_(std::move(config)),
+      orders_(std::move(config), predecessor ? predecessor->handover().changes : net::Lines()),
       config_(orders_.running()),
       process_(config_->workers ? config_->workers : proxy::default_workers()),
       monitor_(control_, random_seed(),
@@ -163,6 +163,8 @@ void Daemon::serve_pools(const std::map<std::string, config::Pool>& changed, boo
 }
 
 admin::ChangeOutcome Daemon::change_backend(const config::BackendChange& change, bool persist) {
+  if (upgrade_.under_way())
+    return {409, "an upgrade is under way, and has what was changed before; try again after it"};
   auto outcome = orders_.take(change, persist);
   if (!outcome.problem.empty()) return outcome;
   config_ = orders_.running();
@@ -208,7 +210,7 @@ admin::Control Daemon::control() {
 
 void Daemon::publish_ready() {
   process_.ready = !draining_ && monitor_.first_round_done();
-  if (predecessor_ && monitor_.first_round_done()) predecessor_->ready();
+  if (predecessor_ && monitor_.first_round_done()) predecessor_->ready(orders_.forgotten());
 }
 
 void Daemon::warn_of_descriptors() const {

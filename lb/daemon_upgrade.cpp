@@ -50,6 +50,7 @@ net::Handover Daemon::offer() const {
   if (admin_) admin_->offer(handover);
   for (const auto& process : predecessors_.all()) handover.processes.push_back({process.pid(), process.fd()});
   handover.names = discovery_.known();
+  handover.changes = orders_.unpersisted();
   return handover;
 }
 
@@ -141,7 +142,7 @@ void Daemon::await_turn() {
   // Backends that are never probed to an end must not keep us from the rest.
   drain_timer_.expires_after(config_->upgrade_timeout / 2);
   drain_timer_.async_wait([this](boost::system::error_code error) {
-    if (!error) predecessor_->ready();
+    if (!error) predecessor_->ready(orders_.forgotten());
   });
   publish_ready();
 }

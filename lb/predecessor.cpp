@@ -84,11 +84,12 @@ void Predecessor::send(const net::Message& message) {
   boost::asio::async_write(*socket_, boost::asio::buffer(*text), [text](boost::system::error_code, size_t) {});
 }
 
-void Predecessor::ready() {
+void Predecessor::ready(const std::vector<std::string>& forgotten) {
   if (ready_) return;
   ready_ = true;
   net::Message message{"ready", {{"version", WEIR_VERSION}}};
   for (const auto& key : sockets.unused()) message.lines.push_back({"unused", key});
+  for (const auto& line : forgotten) message.lines.push_back({"forgotten", line});
   send(message);
 }
 

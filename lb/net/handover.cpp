@@ -120,6 +120,7 @@ Message Handover::to_message() const {
   for (const auto& process : processes)
     lines.push_back({"process", std::to_string(process.pid), std::to_string(process.fd)});
   append("name", names, lines);
+  append("change", changes, lines);
   return message;
 }
 
@@ -143,6 +144,8 @@ Handover Handover::from(const Message& message) {
       handover.processes.push_back({number<int64_t>(line, 1), number<int>(line, 2)});
     } else if (what == "name") {
       handover.names.emplace_back(line.begin() + 1, line.end());
+    } else if (what == "change") {
+      handover.changes.emplace_back(line.begin() + 1, line.end());
     }
   }
   return handover;
