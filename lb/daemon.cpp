@@ -64,7 +64,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
                }),
       shared_{process_, monitor_, {}, {}, {}, {}, &passwords_},
       rng_(random_seed()),
-      registry_(process_.workers),
+      registry_(process_.workers, predecessor ? predecessor->handover().ticket_secret : ""),
       discovery_(control_, random_seed(), process_, [this] { serve_pools(discovery_.changes(*runtime_), false); }),
       listeners_(process_.workers,
                  predecessor ? std::move(predecessor->passed) : net::InheritedSockets::from_environment(),

@@ -50,6 +50,7 @@ net::Handover Daemon::offer() const {
   if (admin_) admin_->offer(handover);
   for (const auto& process : predecessors_.all()) handover.processes.push_back({process.pid(), process.fd()});
   handover.names = discovery_.known();
+  handover.ticket_secret = registry_.ticket_secret();
   handover.changes = orders_.unpersisted();
   return handover;
 }

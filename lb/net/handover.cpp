@@ -119,6 +119,7 @@ Message Handover::to_message() const {
   for (const auto& one : passed) lines.push_back({"passed", one.name, std::to_string(one.fd)});
   for (const auto& process : processes)
     lines.push_back({"process", std::to_string(process.pid), std::to_string(process.fd)});
+  lines.push_back({"tickets", ticket_secret});
   append("name", names, lines);
   append("change", changes, lines);
   return message;
@@ -142,6 +143,8 @@ Handover Handover::from(const Message& message) {
       handover.passed.push_back({field(line, 1), number<int>(line, 2)});
     } else if (what == "process") {
       handover.processes.push_back({number<int64_t>(line, 1), number<int>(line, 2)});
+    } else if (what == "tickets") {
+      handover.ticket_secret = field(line, 1);
     } else if (what == "name") {
       handover.names.emplace_back(line.begin() + 1, line.end());
     } else if (what == "change") {
