@@ -141,6 +141,10 @@ std::vector<std::string> BackendChanges::apply(Config& config) {
         forget("there is no such pool any more");
       continue;
     }
+    if (kind != BackendChange::Kind::remove && bad_weight(weight)) {  // the state file may have been edited by hand
+      forget("its weight is refused");
+      continue;
+    }
     const auto backend = find(pool->backends, name);
     const bool there = backend != pool->backends.end();
     if (kind == BackendChange::Kind::add) {
@@ -149,7 +153,7 @@ std::vector<std::string> BackendChanges::apply(Config& config) {
         forget("the file has it now");
         continue;
       }
-      if (!is_name(name)) {  // the state file may have been edited by hand
+      if (!is_name(name)) {
         forget("its name is refused");
         continue;
       }

@@ -196,7 +196,8 @@ Key<Config> tls_key() {
       [](const Config& config) { return config.ticket_file; },
       "A file with secrets, one a line, that the keys of session tickets are made from: the first encrypts, each "
       "decrypts. "
-      "Instances with the same file resume each other's sessions. Without it each start makes its own.");
+      "Instances with the same file resume each other's sessions. Without it each start makes its own, which an "
+      "upgrade hands on.");
   keys.compare = [](Changes& out, const Config& a, const Config& b) {
     const bool renewed = a.ticket_file == b.ticket_file && a.ticket_keys != b.ticket_keys;
     out.changed(renewed ? "the old keys" : a.ticket_file, renewed ? "new ones" : b.ticket_file);

@@ -19,8 +19,10 @@ using config::BackendChange;
 
 constexpr size_t kMaxStateBytes = 4 << 20;
 constexpr const char* kKinds[]{"add", "weight", "remove"};
+constexpr const char* kUndone = "none";  // between processes: the state file has a change that no longer holds
 
-BackendChange parse_change(const json::value& value) {
+/// Throws as boost::json does.
+BackendChange read_change(const json::value& value) {
   BackendChange change;
   const auto text = [&](const char* key) { return std::string(value.at(key).as_string()); };
   const std::string kind = text("change");
@@ -38,20 +40,11 @@ BackendChange parse_change(const json::value& value) {
   return change;
 }
 
-}  // namespace
-
-config::BackendChanges::Map parse_state(const std::string& text) {
-  json::error_code error;
-  const auto state = json::parse(text, error);
-  if (error) throw std::runtime_error("it is no JSON");
-  config::BackendChanges::Map changes;
+/// Throws std::runtime_error with what is wrong, as below.
+template <class Read>
+auto in_words(const Read& read) {
   try {
-    if (state.at("version") != 1) throw std::runtime_error("its version is another program's");
-    for (const auto& value : state.at("backends").as_array()) {
-      auto change = parse_change(value);
-      auto key = std::pair(change.pool, change.name);
-      changes.insert_or_assign(std::move(key), std::move(change));
-    }
+    return read();
   } catch (const std::out_of_range& missing) {
     throw std::runtime_error("a key is missing");
   } catch (const boost::system::system_error& wrong) {
@@ -59,25 +52,50 @@ config::BackendChanges::Map parse_state(const std::string& text) {
   } catch (const std::invalid_argument& wrong) {
     throw std::runtime_error("a value is of the wrong type");
   }
-  return changes;
+}
+
+json::value parse_json(const std::string& text) {
+  json::error_code error;
+  auto value = json::parse(text, error);
+  if (error) throw std::runtime_error("it is no JSON");
+  return value;
+}
+
+json::object json_of(const BackendChange& change) {
+  json::object object;
+  object["pool"] = change.pool;
+  object["backend"] = change.name;
+  object["change"] = kKinds[static_cast<size_t>(change.kind)];
+  if (change.kind == BackendChange::Kind::add) object["url"] = change.url;
+  if (change.kind != BackendChange::Kind::remove) object["weight"] = change.weight;
+  return object;
+}
+
+}  // namespace
+
+config::BackendChanges::Map parse_state(const std::string& text) {
+  const auto state = parse_json(text);
+  return in_words([&] {
+    if (state.at("version") != 1) throw std::runtime_error("its version is another program's");
+    config::BackendChanges::Map changes;
+    for (const auto& value : state.at("backends").as_array()) {
+      auto change = read_change(value);
+      auto key = std::pair(change.pool, change.name);
+      changes.insert_or_assign(std::move(key), std::move(change));
+    }
+    return changes;
+  });
 }
 
 std::string format_state(const config::BackendChanges::Map& changes) {
   json::array list;
-  for (const auto& [key, change] : changes) {
-    json::object object;
-    object["pool"] = change.pool;
-    object["backend"] = change.name;
-    object["change"] = kKinds[static_cast<size_t>(change.kind)];
-    if (change.kind == BackendChange::Kind::add) object["url"] = change.url;
-    if (change.kind != BackendChange::Kind::remove) object["weight"] = change.weight;
-    list.push_back(std::move(object));
-  }
+  for (const auto& [key, change] : changes) list.push_back(json_of(change));
   return json::serialize(json::object{{"version", 1}, {"backends", std::move(list)}}) + "\n";
 }
 
-BackendOrders::BackendOrders(config::Config written) : written_(std::move(written)) {
+BackendOrders::BackendOrders(config::Config written, const net::Lines& handed) : written_(std::move(written)) {
   load();
+  lay_over(handed);
   adopt(written_);
 }
 
@@ -104,6 +122,49 @@ void BackendOrders::load() {
   }
 }
 
+net::Lines BackendOrders::unpersisted() const {
+  net::Lines lines;
+  size_t bytes = 0, left_out = 0;
+  const auto add = [&](const json::object& change) {
+    std::string text = json::serialize(change);
+    bytes += text.size();
+    bytes > kMaxStateBytes ? void(++left_out) : lines.push_back({std::move(text)});
+  };
+  for (const auto& [key, change] : changes_.all())
+    if (const auto stored = stored_.find(key); stored == stored_.end() || stored->second != change)
+      add(json_of(change));
+  for (const auto& [key, change] : stored_)
+    if (!changes_.all().contains(key)) add({{"pool", change.pool}, {"backend", change.name}, {"change", kUndone}});
+  if (left_out)
+    log::warn(
+        "handover_incomplete",
+        {{"what", "changes of backends"}, {"left_out", std::to_string(left_out)}, {"reason", "they are too many"}});
+  return lines;
+}
+
+void BackendOrders::lay_over(const net::Lines& handed) {
+  auto changes = changes_.all();
+  size_t wrong = 0;
+  std::string why;
+  for (const auto& line : handed) try {
+      const auto value = parse_json(line.empty() ? "" : line[0]);
+      in_words([&] {
+        const auto text = [&](const char* key) { return std::string(value.at(key).as_string()); };
+        auto key = std::pair(text("pool"), text("backend"));
+        if (text("change") == kUndone)
+          changes.erase(key);
+        else
+          changes.insert_or_assign(std::move(key), read_change(value));
+      });
+    } catch (const std::runtime_error& error) {
+      if (wrong++ == 0) why = error.what();
+    }
+  if (wrong)
+    log::warn("handover_incomplete",
+              {{"what", "changes of backends"}, {"left_out", std::to_string(wrong)}, {"reason", why}});
+  changes_ = config::BackendChanges(std::move(changes));
+}
+
 config::Config BackendOrders::preview(const config::Config& written, std::vector<std::string>& notes) const {
   config::Config config = written;
   notes = config::BackendChanges(changes_).apply(config);
@@ -115,7 +176,8 @@ void BackendOrders::adopt(config::Config written) {
   written_ = std::move(written);
   if (other_file) load();
   auto config = std::make_shared<config::Config>(written_);
-  for (const auto& line : changes_.apply(*config)) log::warn("backend_change_forgotten", {{"change", line}});
+  forgotten_ = changes_.apply(*config);
+  for (const auto& line : forgotten_) log::warn("backend_change_forgotten", {{"change", line}});
   // A start leaves the file as it is: an upgrade that fails has changed nothing.
   if (running_) forget_stored();
   running_ = std::move(config);

@@ -54,6 +54,8 @@ int upgrade(const AdminWords& words) {
   const auto connections = old.at("connections").to_number<uint64_t>();
   fmt::print("pid {}, weir {}: serves, after {:.2f} s\n", body.at("pid").to_number<int64_t>(), text(body.at("version")),
              body.at("ready_after_ms").to_number<double>() / 1000);
+  if (object->contains("forgotten"))  // not from an older one
+    for (const auto& line : body.at("forgotten").as_array()) fmt::print("{}\n", text(line));
   fmt::print("pid {}: finishes {} connection{}, in {} s at most\n", old.at("pid").to_number<int64_t>(), connections,
              connections == 1 ? "" : "s", old.at("finishes_for_ms").to_number<int64_t>() / 1000);
   return 0;

@@ -54,7 +54,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
     : file_(options.file),
       world_(std::move(world)),
       watch_wanted_(options.watch),
-      orders_(std::move(config)),
+      orders_(std::move(config), predecessor ? predecessor->handover().changes : net::Lines()),
       config_(orders_.running()),
       process_(config_->workers ? config_->workers : proxy::default_workers()),
       monitor_(control_, random_seed(),
@@ -64,7 +64,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
                }),
       shared_{process_, monitor_, {}, {}, {}, {}, &passwords_},
       rng_(random_seed()),
-      registry_(process_.workers),
+      registry_(process_.workers, predecessor ? predecessor->handover().ticket_secret : ""),
       discovery_(control_, random_seed(), process_, [this] { serve_pools(discovery_.changes(*runtime_), false); }),
       listeners_(process_.workers,
                  predecessor ? std::move(predecessor->passed) : net::InheritedSockets::from_environment(),
@@ -81,6 +81,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
   if (const auto settings = access_log_settings(*config_, process_.workers))
     use_access_log(std::make_shared<AccessLog>(*settings));
   monitor_.await_more(true);
+  if (predecessor_) discovery_.recall(predecessor_->handover().names);
   apply(config_, false);
   watch_.start_from(std::move(seen));
   start_admin();
@@ -145,6 +146,7 @@ void Daemon::take_up(std::shared_ptr<proxy::Runtime> runtime, bool slow_start) {
   runtime_ = runtime;
   monitor_.apply(proxy::StateRegistry::targets(*runtime), slow_start);
   inventory_ = inventory_of(*runtime, *config_, discovery_);
+  obey_waiting_orders();
 }
 
 /// The same configuration goes on with other backends in these pools.
@@ -161,6 +163,8 @@ void Daemon::serve_pools(const std::map<std::string, config::Pool>& changed, boo
 }
 
 admin::ChangeOutcome Daemon::change_backend(const config::BackendChange& change, bool persist) {
+  if (upgrade_.under_way())
+    return {409, "an upgrade is under way, and has what was changed before; try again after it"};
   auto outcome = orders_.take(change, persist);
   if (!outcome.problem.empty()) return outcome;
   config_ = orders_.running();
@@ -206,7 +210,7 @@ admin::Control Daemon::control() {
 
 void Daemon::publish_ready() {
   process_.ready = !draining_ && monitor_.first_round_done();
-  if (predecessor_ && monitor_.first_round_done()) predecessor_->ready();
+  if (predecessor_ && monitor_.first_round_done()) predecessor_->ready(orders_.forgotten());
 }
 
 void Daemon::warn_of_descriptors() const {

@@ -16,6 +16,7 @@
 #include "lb/certificate_watch.hpp"
 #include "lb/config_watch.hpp"
 #include "lb/daemon.hpp"
+#include "lb/discover/waiting_orders.hpp"
 #include "lb/discovery.hpp"
 #include "lb/listeners.hpp"
 #include "lb/net/process_handle.hpp"
@@ -64,6 +65,7 @@ class Daemon {
   void take_back(const std::string& reason);
   void await_turn();
   void take_over(const std::vector<net::HandedOrder>& orders);
+  void obey_waiting_orders();
   void bound_predecessors();
   admin::UpgradeFacts upgrade_facts() const;
 
@@ -96,6 +98,7 @@ class Daemon {
   std::shared_ptr<proxy::Runtime> runtime_;
   std::shared_ptr<const admin::Inventory> inventory_ = std::make_shared<const admin::Inventory>();
   Discovery discovery_;
+  discover::WaitingOrders waiting_orders_;
   ConfigWatch watch_{control_, [this](const std::string&) {
                        if (!draining_) reload(false);
                      }};

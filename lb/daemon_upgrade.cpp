@@ -49,11 +49,14 @@ net::Handover Daemon::offer() const {
   listeners_.offer(handover);
   if (admin_) admin_->offer(handover);
   for (const auto& process : predecessors_.all()) handover.processes.push_back({process.pid(), process.fd()});
+  handover.names = discovery_.known();
+  handover.ticket_secret = registry_.ticket_secret();
+  handover.changes = orders_.unpersisted();
   return handover;
 }
 
 std::vector<net::HandedOrder> Daemon::orders() const {
-  std::vector<net::HandedOrder> orders;
+  auto orders = waiting_orders_.all();
   for (const auto& pool : inventory_->pools)
     for (const auto& backend : pool.backends) {
       const BackendOrder order = backend->order.load();
@@ -140,20 +143,15 @@ void Daemon::await_turn() {
   // Backends that are never probed to an end must not keep us from the rest.
   drain_timer_.expires_after(config_->upgrade_timeout / 2);
   drain_timer_.async_wait([this](boost::system::error_code error) {
-    if (!error) predecessor_->ready();
+    if (!error) predecessor_->ready(orders_.forgotten());
   });
   publish_ready();
 }
 
 void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
   drain_timer_.cancel();
-  for (const auto& pool : inventory_->pools)
-    for (const auto& backend : pool.backends)
-      for (const auto& order : orders) {
-        if (order.pool != backend->pool || order.backend != backend->name) continue;
-        monitor_.order(backend, order.order == "drain" ? BackendOrder::drain : BackendOrder::disable, order.by);
-        backend->ordered_at_ns = order.at_ns;
-      }
+  waiting_orders_.add(orders);
+  obey_waiting_orders();
   predecessor_->sockets.close_unused();
   log::info("upgraded", {{"from", predecessors_.all().empty() ? "" : std::to_string(predecessors_.all().back().pid())},
                          {"from_version", predecessor_->handover().version},
@@ -164,6 +162,22 @@ void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
   const std::shared_ptr<void> all_came_by(
       nullptr, [this](void*) { boost::asio::post(control_, [this] { predecessor_->serving(); }); });
   on_each_worker([all_came_by](proxy::Worker&) {});
+}
+
+/// Those for backends that are there now. The others wait for DNS, if that may still name them.
+void Daemon::obey_waiting_orders() {
+  if (waiting_orders_.empty()) return;
+  for (const auto& pool : inventory_->pools)
+    for (const auto& backend : pool.backends)
+      if (const auto order = waiting_orders_.take(backend->pool, backend->name)) {
+        monitor_.order(backend, order->order == "drain" ? BackendOrder::drain : BackendOrder::disable, order->by);
+        backend->ordered_at_ns = order->at_ns;
+      }
+  for (const auto& order : waiting_orders_.forget([this](const auto& pool) { return discovery_.awaits(pool); }))
+    log::warn("order_forgotten", {{"pool", order.pool},
+                                  {"backend", order.backend},
+                                  {"order", order.order},
+                                  {"reason", "there is no such backend any more"}});
 }
 
 void Daemon::bound_predecessors() {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "lb/base/log.hpp"
+#include "lb/discover/handed_names.hpp"
 
 namespace weir {
 
@@ -52,6 +53,22 @@ Discovery::Discovery(boost::asio::io_context& control, uint64_t seed, ProcessSta
       changed_(std::move(changed)),
       names_(seed) {}
 
+net::Lines Discovery::known() const {
+  auto [lines, left_out] = discover::lines_of(names_.entries());
+  if (left_out)
+    log::warn("handover_incomplete",
+              {{"what", "names"}, {"left_out", std::to_string(left_out)}, {"reason", "they are too many"}});
+  return std::move(lines);
+}
+
+void Discovery::recall(const net::Lines& known) {
+  auto handed = discover::handed_names(known, monotonic_now());
+  if (handed.wrong)
+    log::warn("handover_incomplete",
+              {{"what", "names"}, {"left_out", std::to_string(handed.wrong)}, {"reason", handed.first_why}});
+  names_.recall(std::move(handed.entries));
+}
+
 void Discovery::configure(std::shared_ptr<const config::Config> config) {
   config_ = std::move(config);
   auto questions = discover::questions_of(*config_);
@@ -63,6 +80,7 @@ void Discovery::configure(std::shared_ptr<const config::Config> config) {
     return std::none_of(entries.begin(), entries.end(),
                         [&](const auto& entry) { return entry.first.name == told.first; });
   });
+  tell_nothing_new();
   if (resolver_)
     resolver_->configure(settings_of(config_->resolver));
   else if (needed)
@@ -116,6 +134,15 @@ void Discovery::tell(const std::string& name, bool services) {
                           ? "nothing"
                           : fmt::format("the last addresses, for {} s at most",
                                         config_->resolver.keep_missing.count() / 1000.0)}});
+}
+
+/// The state that a name has already was told by the process that handed it over.
+void Discovery::tell_nothing_new() {
+  for (const auto& [question, entry] : names_.entries()) {
+    const bool services = question.type == net::DnsType::srv;
+    const State state = services ? names_.services(question.name).state : names_.host(question.name).state;
+    if (state != State::pending) told_.try_emplace(question.name, state);
+  }
 }
 
 void Discovery::note_change() {
@@ -182,6 +209,11 @@ std::map<std::string, config::Pool> Discovery::changes(const proxy::Runtime& run
     changed.emplace(configured.name, std::move(expanded.pool));
   }
   return changed;
+}
+
+bool Discovery::awaits(const std::string& pool) const {
+  const auto* configured = config_->find_pool(pool);
+  return configured && discover::awaits(*configured, names_);
 }
 
 void Discovery::warn_of_limit(const std::string& pool, size_t left_out) {

@@ -11,6 +11,7 @@
 
 #include "lb/admin/inventory.hpp"
 #include "lb/discover/expand.hpp"
+#include "lb/net/handover.hpp"
 #include "lb/net/resolver.hpp"
 #include "lb/proxy/runtime.hpp"
 
@@ -21,6 +22,9 @@ class Discovery {
   /// `changed` is called on the control thread when changes() may have something, seldom more than once in 100 ms.
   Discovery(boost::asio::io_context& control, uint64_t seed, ProcessState& process, std::function<void()> changed);
 
+  /// What is known, for the process that takes over, and what the one before knew; that before the first configure().
+  net::Lines known() const;
+  void recall(const net::Lines& known);
   /// At start and at each reload. What is known of names that stay is kept.
   void configure(std::shared_ptr<const config::Config> config);
   /// A configured pool as it serves now. `before`: the runtime so far; may be null.
@@ -28,6 +32,8 @@ class Discovery {
   /// The pools whose backends are no longer those of `running`, which has the configured ones in their order; each
   /// change is logged.
   std::map<std::string, config::Pool> changes(const proxy::Runtime& running);
+  /// May that pool still get backends that DNS hasn't named so far?
+  bool awaits(const std::string& pool) const;
   /// Runs the loop until every name has been answered or has failed, but for half a second at most.
   void wait_for_first_round();
   /// What is known of the pool's names, for people; `serving`: the pool as it runs.
@@ -38,6 +44,7 @@ class Discovery {
   void ask();
   void on_answer(const discover::Question& question, net::DnsOutcome outcome);
   void tell(const std::string& name, bool services);
+  void tell_nothing_new();
   void note_change();
   void arm();
   void warn_of_limit(const std::string& pool, size_t left_out);

@@ -23,7 +23,7 @@ constexpr int kPatienceMs = 10'000;  // for the first message, which is on its w
 
 net::Message first_message(int channel) {
   std::string received;
-  char buffer[4096];
+  char buffer[64 << 10];  // what is known of many names may be megabytes
   while (true) {
     if (auto message = net::take_message(received)) return *message;
     pollfd readable{channel, POLLIN, 0};
@@ -84,11 +84,12 @@ void Predecessor::send(const net::Message& message) {
   boost::asio::async_write(*socket_, boost::asio::buffer(*text), [text](boost::system::error_code, size_t) {});
 }
 
-void Predecessor::ready() {
+void Predecessor::ready(const std::vector<std::string>& forgotten) {
   if (ready_) return;
   ready_ = true;
   net::Message message{"ready", {{"version", WEIR_VERSION}}};
   for (const auto& key : sockets.unused()) message.lines.push_back({"unused", key});
+  for (const auto& line : forgotten) message.lines.push_back({"forgotten", line});
   send(message);
 }
 

@@ -39,8 +39,8 @@ class Predecessor {
   /// that.
   void attend(boost::asio::io_context& control, std::function<void(const std::vector<net::HandedOrder>&)> go,
               std::function<void()> lost);
-  /// We could serve. Once; later calls do nothing.
-  void ready();
+  /// We could serve. Once; later calls do nothing. `forgotten`: what no longer fits of what was handed over.
+  void ready(const std::vector<std::string>& forgotten);
   void serving();
   /// No handler runs any more, and the control thread's context may go.
   void leave() { socket_.reset(); }

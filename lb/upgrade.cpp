@@ -146,6 +146,7 @@ void Upgrade::on_message(const net::Message& message) {
       if (line.size() < 2) continue;
       if (line[0] == "version") outcome_.version = line[1];
       if (line[0] == "unused") unused_.push_back(line[1]);
+      if (line[0] == "forgotten") outcome_.forgotten.push_back(line[1]);
     }
     outcome_.ready_after = since(started_);
     stage_ = Stage::begins_to_serve;

@@ -356,6 +356,7 @@ std::string upgrade_json(const UpgradeOutcome& outcome) {
   object["ready_after_ms"] = outcome.ready_after.count();
   object["old"] = {
       {"pid", ::getpid()}, {"connections", outcome.connections}, {"finishes_for_ms", outcome.finishes_for.count()}};
+  object["forgotten"] = json::array(outcome.forgotten.begin(), outcome.forgotten.end());
   return json_text(object);
 }
 

@@ -54,6 +54,7 @@ struct UpgradeOutcome {
   std::chrono::milliseconds ready_after{0};   // its start
   uint64_t connections = 0;                   // that this process finishes
   std::chrono::milliseconds finishes_for{0};  // at most
+  std::vector<std::string> forgotten;         // changes of backends that no longer fit, a line each
 };
 
 /// Upgrades before this process and by it.

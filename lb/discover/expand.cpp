@@ -80,6 +80,16 @@ bool has_names(const config::Pool& pool) {
                                       [](const config::Backend& backend) { return !backend.host.empty(); });
 }
 
+bool awaits(const config::Pool& configured, const Names& names) {
+  const auto open = [&](const config::Backend& backend) {
+    return !backend.host.empty() && names.host(backend.host).state != State::ok;
+  };
+  if (std::any_of(configured.backends.begin(), configured.backends.end(), open)) return true;
+  if (!configured.discover) return false;
+  const Members members = names.members(*configured.discover);
+  return !members.settled || members.view.state != State::ok;
+}
+
 std::set<Question> questions_of(const config::Config& config) {
   std::set<Question> questions;
   const auto add_host = [&](const std::string& name) {

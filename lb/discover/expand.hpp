@@ -13,6 +13,9 @@ namespace weir::discover {
 /// Do the pool's backends, or some of them, come from DNS?
 bool has_names(const config::Pool& pool);
 
+/// May DNS still name backends of the pool that it hasn't named so far? Not when all its names have been answered.
+bool awaits(const config::Pool& configured, const Names& names);
+
 /// The questions that the configuration's names are.
 std::set<Question> questions_of(const config::Config& config);
 

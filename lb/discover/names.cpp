@@ -83,6 +83,9 @@ std::vector<Question> Names::host_questions(const std::string& name) const {
 void Names::configure(const config::Resolver& rules, std::set<Question> roots, TimePoint now) {
   rules_ = rules;
   roots_ = std::move(roots);
+  // Under other rules than these, or by another process.
+  const TimePoint latest = now + std::max<Duration>({rules.min_ttl, rules.max_ttl, kLastRetry});
+  for (auto& [question, entry] : entries_) entry.next = std::min(entry.next, latest);
   add_targets(now);
 }
 

@@ -77,6 +77,8 @@ class Names {
  public:
   explicit Names(uint64_t seed) : rng_(seed) {}
 
+  /// What another process knew, before the first configure().
+  void recall(std::map<Question, Entry> known) { entries_ = std::move(known); }
   /// `roots`: what the configuration names; what services lead to is added by itself. Names that stay keep what is
   /// known of them.
   void configure(const config::Resolver& rules, std::set<Question> roots, TimePoint now);

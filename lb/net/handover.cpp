@@ -47,6 +47,14 @@ std::vector<std::string> fields_of(std::string_view line) {
   }
 }
 
+/// Lines of one kind, which somebody else can read, go as they are behind the word for it.
+void append(std::string_view what, const Lines& lines, Lines& out) {
+  for (const auto& line : lines) {
+    out.push_back({std::string(what)});
+    out.back().insert(out.back().end(), line.begin(), line.end());
+  }
+}
+
 /// Field `i` of a line; throws if it is missing.
 const std::string& field(const std::vector<std::string>& line, size_t i) {
   if (i >= line.size()) throw std::runtime_error("a line of the handover is cut short: " + line.front());
@@ -111,6 +119,9 @@ Message Handover::to_message() const {
   for (const auto& one : passed) lines.push_back({"passed", one.name, std::to_string(one.fd)});
   for (const auto& process : processes)
     lines.push_back({"process", std::to_string(process.pid), std::to_string(process.fd)});
+  lines.push_back({"tickets", ticket_secret});
+  append("name", names, lines);
+  append("change", changes, lines);
   return message;
 }
 
@@ -132,6 +143,12 @@ Handover Handover::from(const Message& message) {
       handover.passed.push_back({field(line, 1), number<int>(line, 2)});
     } else if (what == "process") {
       handover.processes.push_back({number<int64_t>(line, 1), number<int>(line, 2)});
+    } else if (what == "tickets") {
+      handover.ticket_secret = field(line, 1);
+    } else if (what == "name") {
+      handover.names.emplace_back(line.begin() + 1, line.end());
+    } else if (what == "change") {
+      handover.changes.emplace_back(line.begin() + 1, line.end());
     }
   }
   return handover;

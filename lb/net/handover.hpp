@@ -2,11 +2,10 @@
 // a message is lines of fields between tabs, the first line its word alone, the last one a dot. Pure; who reads passes
 // over words, lines and fields that it doesn't know, for the other may be a newer or an older Weir.
 //
-//   handover  old → new   what there is: sockets, processes, counts
-//   failed    new → old   code, reason, more lines; then it ends
-//   ready     new → old   it could serve now; the sockets that it has no use for
-//   go        old → new   it shall; the operator's orders as they are now
-//   serving   new → old   it does: the old one stops accepting
+//   handover  old → new   what there is: sockets, processes, counts; what is known of names, changes of backends, the
+//   secret of tickets failed    new → old   code, reason, more lines; then it ends ready     new → old   it could serve
+//   now; the sockets that it has no use for, the changes that no longer fit go        old → new   it shall; the
+//   operator's orders as they are now serving   new → old   it does: the old one stops accepting
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -16,9 +15,11 @@
 
 namespace weir::net {
 
+using Lines = std::vector<std::vector<std::string>>;  // of fields
+
 struct Message {
   std::string word;
-  std::vector<std::vector<std::string>> lines;
+  Lines lines;
   bool operator==(const Message&) const = default;
 };
 
@@ -50,6 +51,9 @@ struct Handover {
   std::vector<Socket> sockets;
   std::vector<Passed> passed;
   std::vector<Process> processes;  // the teller is the last one, the oldest the first
+  Lines names;                     // what DNS has said, lb/discover/handed_names.hpp
+  std::string ticket_secret;       // of TLS sessions, when no file has one
+  Lines changes;                   // of backends, lb/backend_orders.hpp
 
   Message to_message() const;
   /// Throws std::runtime_error if it is none.

@@ -56,6 +56,8 @@ std::vector<bool> candidates_among(size_t backends, const std::vector<balance::C
   return among;
 }
 
+constexpr size_t kShortestSecret = 32;
+
 std::string random_secret() {
   std::random_device entropy;
   std::string secret;
@@ -75,7 +77,9 @@ uint64_t Tracer::below_for(uint32_t millionths) {
   return __builtin_bswap64(text);  // '0' to '9' and 'a' to 'f' stand in the order of their values
 }
 
-StateRegistry::StateRegistry(size_t workers) : workers_(workers), ticket_secret_(random_secret()) {}
+StateRegistry::StateRegistry(size_t workers, std::string ticket_secret)
+    : workers_(workers),
+      ticket_secret_(ticket_secret.size() >= kShortestSecret ? std::move(ticket_secret) : random_secret()) {}
 
 void Pool::publish() {
   std::vector<health::BackendView> states;

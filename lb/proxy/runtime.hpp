@@ -110,7 +110,10 @@ struct Runtime {
 /// The states of everything ever named, so that counters and in-flight numbers live over reloads. Control thread.
 class StateRegistry {
  public:
-  explicit StateRegistry(size_t workers);
+  /// `ticket_secret`: of the process before this one; a new one is made if it is empty, or too short to be one.
+  explicit StateRegistry(size_t workers, std::string ticket_secret = {});
+  /// What session tickets are made from while the configuration names no keys. A secret, for the next process alone.
+  const std::string& ticket_secret() const { return ticket_secret_; }
   /// A configured pool as it serves: with what DNS says of its backends.
   using Serving = std::function<config::Pool(const config::Pool&)>;
   /// Throws std::runtime_error with a sentence for people if the files of TLS won't do.
@@ -133,7 +136,7 @@ class StateRegistry {
                                    std::shared_ptr<const net::TlsClient> tls);
 
   size_t workers_;
-  const std::string ticket_secret_;  // while the configuration names none
+  const std::string ticket_secret_;
   std::map<std::string, PoolEntry> pools_;
   std::map<std::string, std::shared_ptr<RouteState>> routes_;
   std::map<std::string, std::shared_ptr<ListenerState>> tcp_listeners_;

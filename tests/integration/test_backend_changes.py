@@ -1,12 +1,14 @@
 """`weir backend add, weight, remove`: at once, without a reload; persisted when asked; what a reload makes of it."""
 import json
 import os
+import signal
 import tempfile
 
 from harness import WeirTest, config, load, response, wait_until
+from upgradable import Forerunner, Upgradable
 
 
-class BackendChanges(WeirTest):
+class BackendChangesTest(WeirTest):
     def setUp(self):
         self.origins = {name: self.origin(lambda m, c, name=name: response(200, name.encode())) for name in "abc"}
         self.state = os.path.join(self.enterContext(tempfile.TemporaryDirectory()), "backends.json")
@@ -28,6 +30,8 @@ class BackendChanges(WeirTest):
     def answers(self, daemon):
         return {daemon.get(f"/{i}").text for i in range(12)}
 
+
+class BackendChanges(BackendChangesTest):
     def test_added_weighted_removed(self):
         daemon = self.weir(self.shape("ab", pool={"balance": "random"}))
         clients = load(daemon.address(), clients=3)
@@ -121,3 +125,69 @@ class BackendChanges(WeirTest):
         daemon = self.weir(self.shape("ab"))
         self.assertEqual(sorted(self.names(daemon)), ["a", "b", "c"])
         self.assertEqual(sum(e.name == "backend_change_forgotten" for e in daemon.events), len(bad))
+
+
+class Upgrades(BackendChangesTest):
+    timeout = 120
+
+    def upgradable(self, configuration):
+        daemon = Upgradable(configuration)
+        self.addCleanup(daemon.stop)
+        return daemon
+
+    def test_keep_what_was_not_persisted(self):
+        daemon = self.upgradable(self.shape("ab", state=False))
+        self.order(daemon, "add", "app/c", self.origins["c"].url, "--weight", "2")
+        self.order(daemon, "weight", "app/a", "3")
+        self.order(daemon, "remove", "app/b")
+        for _ in range(2):
+            self.assertNotIn("forgotten", daemon.upgrade())
+            self.assertEqual(self.names(daemon), {"a": (3, "file"), "c": (2, "api")})
+            self.assertEqual(self.answers(daemon), {"a", "c"})
+        daemon.reload(self.shape("ab", state=False, pool={"balance": "random"}))
+        self.assertEqual(self.names(daemon), {"a": (3, "file"), "c": (2, "api")})
+
+    def test_lay_what_was_not_persisted_over_what_was(self):
+        daemon = self.upgradable(self.shape("ab"))
+        self.order(daemon, "add", "app/c", self.origins["c"].url, "--persist")
+        self.order(daemon, "weight", "app/a", "7", "--persist")
+        self.order(daemon, "weight", "app/a", "9")
+        self.order(daemon, "remove", "app/c")
+        daemon.upgrade()
+        self.assertEqual(self.names(daemon), {"a": (9, "file"), "b": (1, "file")})
+        self.assertEqual(self.names(self.weir(self.shape("ab"))), {"a": (7, "file"), "b": (1, "file"), "c": (1, "api")})
+
+    def test_say_what_no_longer_fits(self):
+        daemon = self.upgradable(self.shape("ab", state=False))
+        self.order(daemon, "add", "app/c", self.origins["c"].url)
+        self.order(daemon, "weight", "app/a", "3")
+        self.order(daemon, "weight", "app/b", "4")
+        daemon.write(self.shape("bc", state=False))
+        said = daemon.upgrade()
+        for backend, why in (("a", "the file has it no more"), ("c", "the file has it now")):
+            line = f"pool app: backend {backend}: what was changed by `weir backend` is forgotten: {why}"
+            self.assertIn(line + "\n", said)
+            daemon.wait_event("backend_change_forgotten", change=line)
+        self.assertEqual(self.names(daemon), {"b": (4, "file"), "c": (1, "file")})
+
+    def test_refuse_changes_meanwhile(self):
+        daemon = self.upgradable(self.shape("ab", upgrade_timeout="10m"))
+        daemon.use_script("exec sleep 600")
+        daemon.signal(signal.SIGUSR2)
+        daemon.wait_event("upgrade_started")
+        self.assertIn("an upgrade is under way", self.order(daemon, "weight", "app/a", "2", code=1))
+        self.assertEqual(self.names(daemon)["a"], (1, "file"))
+
+    def test_lines_that_make_no_sense_cost_nothing_else(self):
+        forerunner = Forerunner()
+        self.addCleanup(forerunner.close)
+        change = {"pool": "app", "backend": "a", "change": "weight", "weight": 5}
+        bad = ["", "{", "[]", json.dumps({**change, "change": "grow"}), json.dumps({**change, "weight": -1}), json.dumps({"pool": "app"})]
+        daemon = forerunner.start(self.shape("ab"), *(["change", text] for text in [*bad, json.dumps({**change, "weight": 1001, "backend": "b"}), json.dumps(change)]))
+        self.addCleanup(daemon.stop)
+        event = daemon.wait_event("handover_incomplete")
+        self.assertEqual((event.what, event.left_out, event.reason), ("changes of backends", "6", "it is no JSON"))
+        ready = forerunner.hand_over()
+        self.assertIn(["forgotten", "pool app: backend b: what was changed by `weir backend` is forgotten: its weight is refused"], ready)
+        daemon.wait_event("ready")
+        self.assertEqual(self.names(daemon), {"a": (5, "file"), "b": (1, "file")})

@@ -5,6 +5,7 @@ import time
 
 from dns import NXDOMAIN, REFUSED, SERVFAIL, DnsServer
 from harness import Origin, WeirTest, config, load, response, wait_until
+from upgradable import Forerunner, Upgradable
 
 
 class DiscoveryTest(WeirTest):
@@ -291,3 +292,106 @@ class Failures(DiscoveryTest):
         write("127.0.0.2")
         daemon.wait_event("resolver_reloaded")
         wait_until(lambda: daemon.get("/").text == "127.0.0.3")
+
+
+class Upgrades(DiscoveryTest):
+    """The process that takes over knows what the old one knew, so that DNS need not be there for it."""
+    timeout = 120
+
+    def upgradable(self, configuration):
+        daemon = Upgradable(configuration)
+        self.addCleanup(daemon.stop)
+        return daemon
+
+    def test_in_an_outage_lose_no_backend(self):
+        self.origins("127.0.0.2", "127.0.0.3")
+        self.dns.set("app.test", "A", ["127.0.0.2", "127.0.0.3"])
+        self.dns.set("_http._tcp.srv.test", "SRV", [(0, 3, self.port, "app.test")])
+        pools = {"app": {"discover": {"dns": f"app.test:{self.port}"}}, "srv": {"discover": {"srv": "_http._tcp.srv.test"}},
+                 "url": {"backends": {"u": f"http://app.test:{self.port}"}}}
+        routes = [{"match": {"path": f"/{name}"}, "pool": name} for name in ("srv", "url")] + [{"pool": "app"}]
+        daemon = self.upgradable(config(pools=pools, routes=routes, resolver=self.resolver()))
+        def statuses():
+            return [daemon.get(path).status for path in ("/", "/srv", "/url")]
+        self.assertEqual(statuses(), [200, 200, 200])
+        self.dns.silent = True
+        wait_until(lambda: all(self.status_of(daemon, pool)[0]["state"] == "failing" for pool in pools))
+        age = self.status_of(daemon)[0]["age_seconds"]
+        for _ in range(2):
+            since = daemon.marker()
+            daemon.upgrade()
+            self.assertEqual(statuses(), [200, 200, 200])
+            self.assertEqual(self.answers(daemon), {"127.0.0.2", "127.0.0.3"})
+            self.assertGreaterEqual(self.status_of(daemon)[0]["age_seconds"], age)
+            self.assertEqual([b["weight"] for b in next(p for p in daemon.pools()["pools"] if p["name"] == "srv")["backends"]], [3, 3])
+        self.assertFalse([e for e in daemon.events[since:] if e.name in ("name_failing", "name_resolved", "handover_incomplete")], "it was told before")
+        self.dns.silent = False
+        self.dns.set("app.test", "A", ["127.0.0.3"])
+        daemon.wait_event("name_resolved", since=since)
+        wait_until(lambda: self.answers(daemon) == {"127.0.0.3"})
+
+    def test_ask_no_sooner_than_the_old_process_would_have(self):
+        self.origins("127.0.0.2")
+        self.dns.set("app.test", "A", ["127.0.0.2"], ttl=300)
+        daemon = self.upgradable(self.config({"discover": {"dns": f"app.test:{self.port}"}}, resolver={"family": "ipv4"}))
+        self.assertEqual(daemon.get("/").status, 200)
+        daemon.upgrade()
+        self.assertEqual(daemon.get("/").status, 200)
+        self.assertEqual(self.dns.count("app.test"), 1)
+
+    def test_a_file_with_another_name_asks_for_it(self):
+        self.origins("127.0.0.2", "127.0.0.3")
+        self.dns.set("app.test", "A", ["127.0.0.2"])
+        self.dns.set("other.test", "A", ["127.0.0.3"])
+        daemon = self.upgradable(self.config({"discover": {"dns": f"app.test:{self.port}"}}))
+        self.assertEqual(self.answers(daemon), {"127.0.0.2"})
+        daemon.write(self.config({"discover": {"dns": f"other.test:{self.port}"}}))
+        daemon.upgrade()
+        wait_until(lambda: self.answers(daemon) == {"127.0.0.3"})
+        self.assertEqual([n["name"] for n in self.status_of(daemon)], ["other.test"])
+
+    def taking_over(self, configuration, *lines):
+        forerunner = Forerunner()
+        self.addCleanup(forerunner.close)
+        daemon = forerunner.start(configuration, *lines)
+        self.addCleanup(daemon.stop)
+        return forerunner, daemon
+
+    def test_orders_wait_for_backends_that_are_not_there_yet(self):
+        """As from a version that hands over no names."""
+        self.origins("127.0.0.2", "127.0.0.3")
+        pools = {name: {"discover": {"dns": f"{name}.test:{self.port}"}} for name in ("app", "web")}
+        fixed = {"fixed": {"backends": {"f": f"http://127.0.0.3:{self.port}"}}}
+        resolver = self.resolver(family="ipv4")
+        self.dns.silent = True
+        forerunner, daemon = self.taking_over(config(pools={**pools, **fixed}, resolver=resolver))
+        backend = f"127.0.0.2:{self.port}"
+        forerunner.hand_over(*(["order", pool, backend, "disable", "uid 7", "1"] for pool in ("app", "web", "fixed", "gone")))
+        daemon.wait_event("ready")
+        self.assertEqual({(e.pool, e.backend, e.order) for e in daemon.events if e.name == "order_forgotten"},
+                         {("fixed", backend, "disable"), ("gone", backend, "disable")})
+        self.dns.set("app.test", "A", ["127.0.0.2", "127.0.0.3"])
+        self.dns.silent = False
+        wait_until(lambda: len(self.names(daemon)) == 2)
+        self.assertEqual(daemon.backend(backend)["status"], "disabled")
+        self.assertIn("uid 7", daemon.backend(backend)["reason"])
+        self.assertEqual(self.answers(daemon), {"127.0.0.3"})
+        self.assertEqual(daemon.command("enable", f"app/{backend}")[0], 0)
+        self.assertEqual(self.answers(daemon), {"127.0.0.2", "127.0.0.3"})
+        daemon.reload(config(pools={"app": pools["app"]}, resolver=resolver))
+        self.assertEqual(daemon.wait_event("order_forgotten", pool="web").order, "disable")
+
+    def test_lines_that_make_no_sense_cost_nothing_else(self):
+        self.origins("127.0.0.2")
+        self.dns.silent = True
+        now = str(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+        good = ["name", "app.test", "a", "failing", now, now, now, "3", "no answer in time", "127.0.0.2:0"]
+        bad = [good[:5], [*good[:2], "mx", *good[3:]], [*good, "localhost"], ["name"], [*good[:4], "99" + now, *good[5:]]]
+        forerunner, daemon = self.taking_over(self.config({"discover": {"dns": f"app.test:{self.port}"}}, resolver={"family": "ipv4"}),
+                                              *bad, good, ["moon", "full"])
+        event = daemon.wait_event("handover_incomplete")
+        self.assertEqual((event.what, event.left_out, event.reason), ("names", "5", "it is cut short"))
+        forerunner.hand_over()
+        daemon.wait_event("ready")
+        self.assertEqual(self.answers(daemon), {"127.0.0.2"})
+        self.assertEqual(self.status_of(daemon)[0]["state"], "failing")

@@ -11,6 +11,7 @@ import time
 from harness import config, fetch, open_socket, request, response, run_command, wait_until
 from test_tunnels import UPGRADE, echo_tunnel
 from tls import Authority, CertifiedTest, TlsClient
+from upgradable import Upgradable
 
 
 class TlsTest(CertifiedTest):
@@ -274,6 +275,15 @@ class Tickets(TlsTest):
         session = self.session(context, one)
         self.assertTrue(self.resumes(context, session, rotated))
         self.assertFalse(self.resumes(context, session, other))
+
+    def test_over_an_upgrade_without_keys(self):
+        daemon = Upgradable(config([self.origin()], listener={"tls": {"certificate": self.a[0], "key": self.a[1]}}))
+        self.addCleanup(daemon.stop)
+        context = self.ca.client_context()
+        session = self.session(context, daemon)
+        for _ in range(2):
+            daemon.upgrade()
+            self.assertTrue(self.resumes(context, session, daemon))
 
     def config_with(self, keys):
         return config([self.origin()], listener={"tls": {"certificate": self.a[0], "key": self.a[1]}}, tls={"ticket_keys": keys})

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import tempfile
 import time
@@ -97,3 +98,38 @@ class Upgradable(Daemon):
         finally:
             super().stop()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Forerunner:
+    """Plays the old process of an upgrade for a daemon, which gets its end of the channel, so that another version can be tried. lb/net/handover.hpp"""
+
+    def __init__(self):
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.settimeout(30)
+        self.heard = self.ours.makefile("r", encoding="utf-8")
+
+    def close(self):
+        self.heard.close()
+        self.ours.close()
+        self.theirs.close()
+
+    def start(self, configuration, *lines):
+        """A daemon that is handed these lines, each a list of fields."""
+        self.say("handover", ["version", "0.0.1"], ["upgrades", "0", "0"], *lines)
+        return Daemon(configuration, inherit=[self.theirs], environment={"WEIR_UPGRADE": "3"}, ready=False)
+
+    def say(self, word, *lines):
+        self.ours.sendall("\n".join([word, *("\t".join(line) for line in lines), ".", ""]).encode())
+
+    def hear(self, word):
+        """The lines of its next message, which must be this one."""
+        lines = [line.rstrip("\n") for line in iter(self.heard.readline, ".\n")]
+        assert lines[0] == word, lines
+        return [line.split("\t") for line in lines[1:]]
+
+    def hand_over(self, *orders):
+        """Once it is ready, it serves. What it said when it was."""
+        ready = self.hear("ready")
+        self.say("go", *orders)
+        self.hear("serving")
+        return ready

@@ -141,3 +141,28 @@ TEST_CASE("a difference names what came, went and moved") {
   b.backends[0].weight = 7;
   CHECK(difference(a, b).weights);
 }
+
+TEST_CASE("backends are awaited until DNS has named all") {
+  auto configured = pool("app.test");
+  configured.backends = {named("n", "n.test", 80), fixed("z", "10.9.9.9:1")};
+  Fixture f(configured);
+  const auto awaited = [&] { return awaits(f.config.pools[0], f.names); };
+  CHECK(awaited());
+  f.answer("app.test", DnsType::a, found({"10.0.0.1"}), 0s);
+  CHECK(awaited());
+  f.answer("n.test", DnsType::a, found({"10.0.0.2"}), 0s);
+  CHECK_FALSE(awaited());
+  f.answer("app.test", DnsType::a, failed(), 40s);
+  CHECK(awaited());
+  config::Pool fixed_ones;
+  fixed_ones.backends = {fixed("z", "10.9.9.9:1")};
+  CHECK_FALSE(awaits(fixed_ones, f.names));
+}
+
+TEST_CASE("services await what they lead to") {
+  Fixture f(pool("_http._tcp.app.test", true));
+  f.answer("_http._tcp.app.test", DnsType::srv, services({{"a.test", 8080, 0, 3}}), 0s);
+  CHECK(awaits(f.config.pools[0], f.names));
+  f.answer("a.test", DnsType::a, found({"10.0.0.1"}), 0s);
+  CHECK_FALSE(awaits(f.config.pools[0], f.names));
+}

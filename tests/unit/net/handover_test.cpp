@@ -40,6 +40,9 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   sent.sockets = {{"127.0.0.1:80", {5, 6}}, {"admin 127.0.0.1:0", {9}}, {"unix:/a\tb", {11}}};
   sent.passed = {{"web", 3}};
   sent.processes = {{100, 12}, {101, 13}};
+  sent.names = {{"app.test", "a", ""}, {}, {"b\t.test"}};
+  sent.ticket_secret = "secret";
+  sent.changes = {{"{}"}};
   const auto got = Handover::from(sent.to_message());
   CHECK(got.version == "1.2.3");
   CHECK(got.upgrades_ok == 7);
@@ -54,6 +57,9 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   REQUIRE(got.processes.size() == 2);
   CHECK(got.processes[1].pid == 101);
   CHECK(got.processes[1].fd == 13);
+  CHECK(got.names == sent.names);
+  CHECK(got.changes == sent.changes);
+  CHECK(got.ticket_secret == "secret");
   CHECK(got.descriptors() == std::vector<int>{5, 6, 9, 11, 3, 12, 13});
   CHECK(got.numbered_from(4).descriptors() == std::vector<int>{4, 5, 6, 7, 8, 9, 10});
 }

@@ -1,0 +1,144 @@
+#include "lb/discover/handed_names.hpp"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <stdexcept>
+#include <utility>
+
+namespace weir::discover {
+
+namespace {
+
+constexpr size_t kFields = 8;      // before the records
+constexpr size_t kReason = 512;    // bytes
+constexpr size_t kOverhead = 128;  // of a line: its numbers, at their longest
+
+constexpr std::array<std::pair<net::DnsType, std::string_view>, 3> kTypes{
+    {{net::DnsType::a, "a"}, {net::DnsType::aaaa, "aaaa"}, {net::DnsType::srv, "srv"}}};
+constexpr std::array<std::pair<State, std::string_view>, 3> kStates{
+    {{State::ok, "ok"}, {State::missing, "missing"}, {State::failing, "failing"}}};
+
+template <class Table, class Value>
+std::string word_of(const Table& table, Value value) {
+  for (const auto& [known, word] : table)
+    if (known == value) return std::string(word);
+  return {};
+}
+
+template <class Table>
+auto value_of(const Table& table, std::string_view word, const char* what) {
+  for (const auto& [value, known] : table)
+    if (known == word) return value;
+  throw std::runtime_error(fmt::format("there is no {} \"{}\"", what, word.substr(0, 64)));
+}
+
+template <class Number>
+Number number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw std::runtime_error(fmt::format("\"{}\" is no number here", text.substr(0, 64)));
+  return value;
+}
+
+std::string_view word(std::string_view& text) {
+  const size_t end = text.find(' ');
+  const auto word = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return word;
+}
+
+std::string time_text(TimePoint time) { return std::to_string(time.time_since_epoch().count()); }
+
+TimePoint time_of(const std::string& text) { return TimePoint(Duration(number<int64_t>(text))); }
+
+std::vector<std::string> line_of(const Question& question, const Entry& entry) {
+  std::vector<std::string> line{question.name,
+                                word_of(kTypes, question.type),
+                                word_of(kStates, entry.state),
+                                time_text(entry.good_at),
+                                time_text(entry.since),
+                                time_text(entry.next),
+                                std::to_string(entry.failures),
+                                entry.reason.substr(0, kReason)};
+  for (const auto& address : entry.addresses) line.push_back(address.to_string());
+  for (const auto& one : entry.services)
+    line.push_back(fmt::format("{} {} {} {}", one.priority, one.weight, one.port, one.target));
+  return line;
+}
+
+Endpoint address_of(const std::string& text) {
+  const auto address = Endpoint::parse(text);
+  if (!address || address->is_unix() || address->to_string() != text)
+    throw std::runtime_error(fmt::format("\"{}\" is no address", text.substr(0, 64)));
+  return *address;
+}
+
+net::SrvRecord service_of(std::string_view text) {
+  net::SrvRecord record;
+  record.priority = number<uint16_t>(word(text));
+  record.weight = number<uint16_t>(word(text));
+  record.port = number<uint16_t>(word(text));
+  record.target = text;
+  if (!net::is_dns_name(record.target))
+    throw std::runtime_error(fmt::format("\"{}\" is no host name", text.substr(0, 64)));
+  return record;
+}
+
+std::pair<Question, Entry> known_of(const std::vector<std::string>& line, TimePoint now) {
+  if (line.size() < kFields) throw std::runtime_error("it is cut short");
+  if (line.size() - kFields > net::DnsAnswer::kMaxRecords) throw std::runtime_error("it has too many records");
+  const Question question{line[0], value_of(kTypes, line[1], "type")};
+  if (!net::is_dns_name(question.name))
+    throw std::runtime_error(fmt::format("\"{}\" is no host name", question.name.substr(0, 64)));
+  Entry entry;
+  entry.state = value_of(kStates, line[2], "state");
+  entry.good_at = time_of(line[3]);
+  entry.since = time_of(line[4]);
+  entry.next = std::max(time_of(line[5]), now);
+  if (entry.good_at > now || entry.since > now) throw std::runtime_error("it is of the future");
+  entry.failures = number<uint32_t>(line[6]);
+  entry.reason = line[7].substr(0, kReason);
+  for (size_t i = kFields; i < line.size(); ++i)
+    if (question.type == net::DnsType::srv)
+      entry.services.push_back(service_of(line[i]));
+    else
+      entry.addresses.push_back(address_of(line[i]));
+  return {question, std::move(entry)};
+}
+
+}  // namespace
+
+NameLines lines_of(const std::map<Question, Entry>& entries, size_t most) {
+  NameLines out;
+  size_t bytes = 0;
+  for (const auto& [question, entry] : entries) {
+    if (entry.state == State::pending) continue;
+    auto line = line_of(question, entry);
+    size_t size = kOverhead;
+    for (const auto& field : line) size += field.size() + 1;
+    if (bytes + size > most) {
+      ++out.left_out;
+      continue;
+    }
+    bytes += size;
+    out.lines.push_back(std::move(line));
+  }
+  return out;
+}
+
+HandedNames handed_names(const net::Lines& lines, TimePoint now) {
+  HandedNames out;
+  for (const auto& line : lines) try {
+      out.entries.insert(known_of(line, now));
+    } catch (const std::runtime_error& error) {
+      if (out.wrong++ == 0) out.first_why = error.what();
+    }
+  return out;
+}
+
+}  // namespace weir::discover
