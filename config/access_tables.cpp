@@ -44,12 +44,7 @@ class RateType final : public Type<Rate> {
       }
     in.error(node.at, fmt::format("{} has an unknown unit; write {}", shown, kExample));
   }
-  std::string show(const Rate& value) const override {
-    if (value.count == 0) return {};
-    for (const auto& period : kPeriods)
-      if (period.length == value.period) return fmt::format("{}/{}", value.count, period.name);
-    return {};
-  }
+  std::string show(const Rate& value) const override { return show_rate(value); }
   TypeDoc doc() const override {
     return {.text = "rate: `100/s`, `600/m`, `5000/h`", .json = R"({"type":"string","pattern":"^[1-9][0-9]*/[smh]$"})"};
   }
@@ -181,6 +176,13 @@ TypeOf<Auth> auth_section() {
 }
 
 }  // namespace
+
+std::string show_rate(const Rate& value) {
+  if (value.count == 0) return {};
+  for (const auto& period : kPeriods)
+    if (period.length == value.period) return fmt::format("{}/{}", value.count, period.name);
+  return {};
+}
 
 std::vector<Key<Route>> access_keys() {
   return {key("rate_limit", &Route::rate_limit, rate_limit_section(), "How often one client may ask."),

@@ -49,6 +49,8 @@ std::string show_key(const KeySpec& key);
 std::optional<KeySpec> read_key_use(Reader& in, const Node& node);
 TypeDoc key_use_doc();
 
+/// "100/s"
+std::string show_rate(const Rate& rate);
 /// `rate_limit`, `allow`, `deny` and `auth` of a route.
 std::vector<Key<Route>> access_keys();
 

@@ -46,7 +46,7 @@ json::value ask_file(const AdminWords& words, const std::string& method, const s
   proxy::StateRegistry registry(1);
   const auto runtime = registry.build(std::make_shared<const config::Config>(*loaded.config), 1);
   for (const auto& pool : runtime->pools) pool->publish();
-  proxy::Question question{.method = method, .url = url, .headers = {}, .listener = words.listener};
+  proxy::Question question{.method = method, .url = url, .headers = {}, .listener = words.listener, .from_file = true};
   if (!words.client.empty()) question.client = words.client;
   for (const auto& header : words.headers) {
     const size_t colon = header.find(':');
@@ -66,6 +66,25 @@ void print_route(const json::value& told, bool colours) {
     fmt::print("  {}: no route matches\n", coloured("404", Colour::red, colours));
   else
     fmt::print("  {} {} ({})\n", coloured("yes", Colour::green, colours), text(told, "route"), text(told, "route_at"));
+}
+
+void print_guards(const json::value& told, bool colours) {
+  const auto& guards = told.at("guards").as_array();
+  if (guards.empty()) return;
+  fmt::print("guards:\n");
+  for (const auto& guard : guards) {
+    const std::string verdict = text(guard, "verdict");
+    const bool refuses = verdict == "refuses", open = verdict == "open";
+    fmt::print("  {} {}: {}\n",
+               coloured(refuses ? "no "
+                        : open  ? "?  "
+                                : "yes",
+                        refuses ? Colour::red
+                        : open  ? Colour::none
+                                : Colour::green,
+                        colours),
+               text(guard, "rule"), text(guard, "says"));
+  }
 }
 
 void print_pool(const json::value& told, bool colours) {
@@ -104,10 +123,11 @@ void print_pool(const json::value& told, bool colours) {
 void print(const json::value& told) {
   const bool colours = wants_colours();
   const std::string outcome = text(told, "outcome");
-  if (outcome == "refused") {
-    fmt::print("{} {}: {}\n", told.at("status").to_number<int>(), text(told, "cause"), text(told, "detail"));
-    return;
-  }
+  const bool refused = outcome == "refused", routed = !told.at("route").is_null();
+  const auto print_refusal = [&](const std::string& why) {
+    fmt::print("{} {}{}\n", told.at("status").to_number<int>(), text(told, "cause"), why);
+  };
+  if (refused && !routed) return print_refusal(": " + text(told, "detail"));
   if (text(told, "path").empty()) {
     fmt::print("listener {}, {}client {}\n", text(told, "listener"),
                text(told, "host").empty() ? "" : fmt::format("server name {}, ", text(told, "host")),
@@ -120,9 +140,17 @@ void print(const json::value& told) {
   }
   fmt::print("listener {}, host {}, path {}, client {}\n", text(told, "listener"), text(told, "host"),
              text(told, "path"), text(told, "client"));
-  if (told.at("path") != told.at("forwarded_path")) fmt::print("forwarded as {}\n", text(told, "forwarded_path"));
-  fmt::print("routes:\n");
-  print_route(told, colours);
+  if (routed || outcome == "no_route") {
+    fmt::print("routes:\n");
+    print_route(told, colours);
+  }
+  print_guards(told, colours);
+  if (refused) {
+    fmt::print("→ ");
+    return print_refusal(text(told, "detail").empty() ? "" : ": " + text(told, "detail"));
+  }
+  if (!told.at("pool").is_null() && told.at("path") != told.at("forwarded_path"))
+    fmt::print("forwarded as {}\n", text(told, "forwarded_path"));
   if (!told.at("answer").is_null()) fmt::print("→ {}: {}\n", outcome, text(told, "answer"));
   if (!told.at("pool").is_null()) print_pool(told, colours);
 }

@@ -22,6 +22,16 @@ std::string_view to_string(Outcome outcome) {
   return "invalid";
 }
 
+std::string_view to_string(proxy::Explanation::Guard::Verdict verdict) {
+  using Verdict = proxy::Explanation::Guard::Verdict;
+  switch (verdict) {
+    case Verdict::passes: return "passes";
+    case Verdict::refuses: return "refuses";
+    case Verdict::open: return "open";
+  }
+  return "invalid";
+}
+
 json::value text_or_null(const std::string& text) {
   return text.empty() ? json::value(nullptr) : json::value(valid_utf8(text));
 }
@@ -47,7 +57,7 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["outcome"] = to_string(told.outcome);
   object["status"] = info(told.cause).status == 0 ? json::value(nullptr) : json::value(info(told.cause).status);
   object["cause"] = info(told.cause).name;
-  object["detail"] = told.detail;
+  object["detail"] = valid_utf8(told.detail);
   object["listener"] = told.listener;
   object["client"] = told.client;
   object["host"] = valid_utf8(told.host);
@@ -59,6 +69,10 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["skipped"] = std::move(skipped);
   object["route"] = text_or_null(told.route);
   object["route_at"] = text_or_null(told.route_at);
+  json::array guards;
+  for (const auto& guard : told.guards)
+    guards.push_back({{"rule", guard.rule}, {"verdict", to_string(guard.verdict)}, {"says", valid_utf8(guard.says)}});
+  object["guards"] = std::move(guards);
   object["answer"] = text_or_null(told.answer);
   object["pool"] = text_or_null(told.pool);
   object["algorithm"] = text_or_null(told.algorithm);

@@ -18,10 +18,18 @@ bool Admission::take(const config::PoolLimits& limits) {
   return false;
 }
 
-bool Admission::try_admit(const config::PoolLimits& limits) {
-  if (state_.waiting.value.load() > 0 && (limits.inflight || limits.per_backend) && first_tries_.load() > 0)
-    return false;
-  return take(limits);
+/// Does a newcomer have to wait because others do?
+bool Admission::stands_behind(const config::PoolLimits& limits) const {
+  return state_.waiting.value.load() > 0 && (limits.inflight || limits.per_backend) && first_tries_.load() > 0;
+}
+
+bool Admission::try_admit(const config::PoolLimits& limits) { return !stands_behind(limits) && take(limits); }
+
+Admission::Outlook Admission::outlook(const config::PoolLimits& limits, bool holds_place) const {
+  if (!holds_place && !stands_behind(limits) && (!limits.inflight || state_.inflight.value.load() < limits.inflight))
+    return Outlook::place;
+  if (limits.queue == 0) return Outlook::no_queue;
+  return state_.waiting.value.load() < limits.queue ? Outlook::waits : Outlook::queue_full;
 }
 
 Admission::Wait Admission::wait(const Ticket& ticket, const config::PoolLimits& limits, Turn& turn) {

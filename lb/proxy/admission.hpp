@@ -50,6 +50,10 @@ class Admission : public std::enable_shared_from_this<Admission> {
 
   /// Takes a place if there is one and nobody waits for what it needs.
   bool try_admit(const config::PoolLimits& limits);
+  /// What a request would meet now that needs a place (or, with `holds_place`, has one and needs a backend).
+  enum class Outlook : uint8_t { place, waits, no_queue, queue_full };
+  /// Nothing is taken.
+  Outlook outlook(const config::PoolLimits& limits, bool holds_place) const;
   enum class Wait : uint8_t { queued, admitted, full };
   /// Queues the request in its turn; `admitted` if a place came free meanwhile. Who waits for a backend has to look
   /// for one once more after this: one that came free before told nobody.
@@ -73,6 +77,7 @@ class Admission : public std::enable_shared_from_this<Admission> {
     bool place_given = false;
   };
   using Position = std::list<Waiter>::iterator;
+  bool stands_behind(const config::PoolLimits& limits) const;
   bool take(const config::PoolLimits& limits);
   bool give_place(Waiter& waiter, const config::PoolLimits& limits);
   void hand_out(const config::PoolLimits& limits, bool backend, uint64_t after);

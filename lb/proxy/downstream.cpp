@@ -278,7 +278,7 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
     exchange->refuse(Cause::overload_connections, "");
     return used;
   }
-  if (body_ == Body::length && config.limits.body_bytes && body_remaining_ > config.limits.body_bytes) {
+  if (body_ == Body::length && body_too_large(config.limits, body_remaining_)) {
     exchange->refuse(Cause::body_too_large, "Content-Length is above limits.body_bytes");
     return used;
   }

@@ -11,6 +11,9 @@
 #include "config/tables.hpp"
 #include "lb/base/hash.hpp"
 #include "lb/proxy/affinity.hpp"
+#include "lb/proxy/explain_guards.hpp"
+#include "lb/proxy/head_writer.hpp"
+#include "lb/proxy/redirect.hpp"
 #include "lb/proxy/request_facts.hpp"
 
 namespace weir::proxy {
@@ -95,16 +98,6 @@ uint32_t find_listener(const config::Config& config, const Question& question, c
 
 std::string place(const config::Location& at) { return fmt::format("{}:{}:{}", at.file, at.line, at.column); }
 
-std::string location(const config::Redirect& redirect, const http1::RequestHead& head,
-                     const http1::NormalizedPath& path, bool tls) {
-  const std::string_view scheme = tls ? "https" : "http";
-  std::string text = fmt::format("{}://{}", redirect.scheme.empty() ? scheme : std::string_view(redirect.scheme),
-                                 redirect.host.empty() ? head.host() : std::string_view(redirect.host));
-  text += redirect.path.empty() ? std::string(path.forwarded) : redirect.path;
-  if (redirect.path.empty() && head.has_query) text += fmt::format("?{}", head.query_view());
-  return text;
-}
-
 void describe_backends(const Pool& pool, const balance::Table& table, Explanation& out) {
   for (uint32_t i = 0; i < pool.backends.size(); ++i) {
     const BackendState& state = *pool.backends[i];
@@ -178,33 +171,50 @@ std::optional<uint32_t> choose_home(const Pool& pool, const http1::RequestHead& 
   return home.found.backend;
 }
 
+/// There is no place at once.
+void explain_wait(Admission::Outlook outlook, std::string_view reached, Explanation& out) {
+  using Outlook = Admission::Outlook;
+  out.outcome = Outcome::no_backend;
+  out.cause = outlook == Outlook::no_queue     ? Cause::pool_limit
+              : outlook == Outlook::queue_full ? Cause::queue_full
+                                               : Cause::none;
+  out.why = fmt::format("{}{}", reached,
+                        outlook == Outlook::no_queue     ? ", and there is no queue (limits.queue)"
+                        : outlook == Outlook::queue_full ? ", and so is limits.queue"
+                                                         : ": the request waits in the queue");
+}
+
 /// `head`: null for a TCP session.
 void choose(const Pool& pool, const http1::RequestHead* head, uint64_t key_hash, Rng& rng, Explanation& out) {
   const PublishedTable published = pool.published();
   out.panic = published.panic;
   describe_backends(pool, *published.table, out);
-  if (pool.affinity && head)
-    if (const auto home = choose_home(pool, *head, published, out)) {
-      out.outcome = Outcome::forwarded;
-      out.chosen = pool.backends[*home]->name;
-      out.why = "the session's cookie names it";
-      return;
-    }
+  std::optional<uint32_t> home;
+  if (pool.affinity && head) home = choose_home(pool, *head, published, out);
+  const auto& limits = pool.config->limits;
+  if (const auto outlook = pool.admission->outlook(limits, false); outlook != Admission::Outlook::place) {
+    const bool full = limits.inflight && pool.state->inflight.value.load() >= limits.inflight;
+    return explain_wait(outlook, full ? "limits.inflight is reached" : "others wait before it", out);
+  }
+  if (home) {
+    out.outcome = Outcome::forwarded;
+    out.chosen = pool.backends[*home]->name;
+    out.why = "the session's cookie names it";
+    return;
+  }
   const auto picker = pool.algorithm->make_picker();
   picker->adopt(published.table, rng);
   balance::PickContext context{key_hash, {}, monotonic_now(), rng};
   const uint32_t picked = picker->pick(context);
   if (picked == balance::kNone) {
-    out.outcome = Outcome::no_backend;
-    const bool none = published.table->candidates().empty();
+    if (!published.table->candidates().empty())
+      return explain_wait(pool.admission->outlook(limits, true), "every candidate has limits.per_backend in flight",
+                          out);
     const bool unresolved = pool.backends.empty();
-    out.cause = unresolved                  ? Cause::name_unresolved
-                : none                      ? Cause::no_backend
-                : pool.config->limits.queue ? Cause::none
-                                            : Cause::pool_limit;
-    out.why = unresolved ? "its backends come from DNS, and no address is known here"
-              : none     ? "no backend of the pool is usable"
-                         : "every candidate has limits.per_backend in flight: the request waits in the queue";
+    out.outcome = Outcome::no_backend;
+    out.cause = unresolved ? Cause::name_unresolved : Cause::no_backend;
+    out.why =
+        unresolved ? "its backends come from DNS, and no address is known here" : "no backend of the pool is usable";
     return;
   }
   const auto& candidate = published.table->candidates()[picked];
@@ -241,6 +251,77 @@ void explain_session(const Runtime& runtime, const TcpListener& listener, std::s
   choose(pool, nullptr, key_hash, rng, out);
 }
 
+/// What is wrong with the words of the question; `listener` and `peer` are set if nothing is.
+std::string check_question(const config::Config& config, const Question& question, const Url& url, uint32_t& listener,
+                           std::optional<Endpoint>& peer) {
+  listener = find_listener(config, question, url);
+  peer = AddressBlock::parse_address(question.client);
+  if (!peer) return fmt::format("\"{}\" is no address of a client; write an IP address", question.client);
+  if (listener != route::kNoRoute) return {};
+  if (question.listener.empty())
+    return fmt::format("no listener has port {}; write the port of one, or --listener NAME: {}", url.port,
+                       known_listeners(config));
+  return fmt::format("there is no listener \"{}\"; {}", question.listener,
+                     config::suggest(question.listener, config::names_of(config.listeners), "the listeners are",
+                                     "`weir status` shows them"));
+}
+
+/// Refused before a route is looked for.
+void refuse(Explanation& out, Cause cause, const char* detail) {
+  out.outcome = Outcome::refused;
+  out.cause = cause;
+  out.detail = detail;
+}
+
+/// What a route without a pool answers.
+void explain_answer(const config::Route& route, const http1::RequestHead& head, const http1::NormalizedPath& path,
+                    bool tls, Explanation& out) {
+  if (!route.redirect) {
+    out.outcome = Outcome::respond;
+    out.cause = Cause::fixed_response;
+    out.answer = std::to_string(route.respond->status);
+    return;
+  }
+  const auto location = redirect_location(*route.redirect, head, path, tls);
+  if (!location) return refuse(out, Cause::bad_request, kRedirectWithoutHost);
+  out.outcome = Outcome::redirect;
+  out.cause = Cause::redirect;
+  out.answer = fmt::format("{} to {}", route.redirect->status, *location);
+}
+
+/// Exchange::handle_request from the route on, in its order.
+void explain_request(const Runtime& runtime, const Question& question, uint32_t listener,
+                     const http1::RequestHead& head, const http1::NormalizedPath& path, Rng& rng, Explanation& out) {
+  const config::Config& config = *runtime.config;
+  const route::Request request = route_request(head, path, listener);
+  const uint32_t matched = runtime.router->match(request);
+  const auto before = std::min<size_t>(matched, config.routes.size());
+  for (uint32_t i = 0; i < before; ++i)
+    out.skipped.push_back({config.routes[i].name, place(config.routes[i].at), runtime.router->why_not(i, request)});
+  if (matched == route::kNoRoute) {
+    out.outcome = Outcome::no_route;
+    out.cause = Cause::no_route;
+    return;
+  }
+  const Route& route = runtime.routes[matched];
+  out.route = route.config->name;
+  out.route_at = place(route.config->at);
+  out.forwarded_path = upstream_path(*route.config, path);
+  if (!explain_guards(route, question, head, path, out)) return;
+  if (!route.pool) return explain_answer(*route.config, head, path, config.listeners[listener].tls.has_value(), out);
+  const Pool& pool = *route.pool;
+  out.pool = pool.config->name;
+  out.algorithm = pool.config->balance.algorithm;
+  uint64_t key_hash = 0;
+  if (const auto& key = pool.config->balance.key) {
+    out.key_from = config::show_key(*key);
+    out.key = key_value(*key, head, path, out.client);
+    out.key_missing = out.key.empty();
+    key_hash = out.key_missing ? rng() : stable_hash(out.key);
+  }
+  choose(pool, &head, key_hash, rng, out);
+}
+
 }  // namespace
 
 Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) {
@@ -252,16 +333,9 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
     return out;
   }
   const config::Config& config = *runtime.config;
-  const uint32_t listener = find_listener(config, question, url);
-  const auto peer = AddressBlock::parse_address(question.client);
-  if (listener == route::kNoRoute)
-    out.question = question.listener.empty()
-                       ? fmt::format("no listener has port {}; write the port of one, or --listener NAME: {}", url.port,
-                                     known_listeners(config))
-                       : fmt::format("there is no listener \"{}\"; {}", question.listener,
-                                     config::suggest(question.listener, config::names_of(config.listeners),
-                                                     "the listeners are", "`weir status` shows them"));
-  if (!peer) out.question = fmt::format("\"{}\" is no address of a client; write an IP address", question.client);
+  uint32_t listener = 0;
+  std::optional<Endpoint> peer;
+  out.question = check_question(config, question, url, listener, peer);
   if (!out.question.empty()) return out;
   out.listener = config.listeners[listener].name;
   const bool session = url.scheme == "tcp://" || url.scheme == "tls://";
@@ -278,58 +352,33 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   const auto head = std::make_unique<http1::RequestHead>();
   const auto parsed = http1::parse_request(bytes, request_rules(config), *head);
   if (parsed.status != http1::Parse::done) {
-    out.cause = parsed.status == http1::Parse::error ? parsed.cause : Cause::bad_request;
-    out.detail = parsed.detail;
+    refuse(out, parsed.status == http1::Parse::error ? parsed.cause : Cause::bad_request, parsed.detail);
     return out;
   }
   head->base = bytes.data();
+  if (head->framing == http1::Framing::length && body_too_large(config.limits, head->content_length)) {
+    refuse(out, Cause::body_too_large, "Content-Length is above limits.body_bytes");
+    return out;
+  }
   std::string storage;
   http1::NormalizedPath path;
   const char* detail = "";
   if (!http1::normalize_path(head->path_view(), {config.http.reject_escaped_slash, config.http.reject_path_params},
                              storage, path, detail)) {
-    out.cause = Cause::bad_request;
-    out.detail = detail;
+    refuse(out, Cause::bad_request, detail);
     return out;
   }
   out.host = head->host();
   out.path = path.matched;
   out.forwarded_path = path.forwarded;
   out.client = believed_client(*head, config.trusted_proxies, *peer, question.client).address;
-
-  const route::Request request = route_request(*head, path, listener);
-  const uint32_t matched = runtime.router->match(request);
-  const auto before = std::min<size_t>(matched, config.routes.size());
-  for (uint32_t i = 0; i < before; ++i)
-    out.skipped.push_back({config.routes[i].name, place(config.routes[i].at), runtime.router->why_not(i, request)});
-  if (matched == route::kNoRoute) {
-    out.outcome = Outcome::no_route;
-    out.cause = Cause::no_route;
+  if (hops_left(*head) == 0u) {
+    out.outcome = Outcome::respond;
+    out.cause = Cause::max_forwards;
+    out.answer = "200, since Max-Forwards is 0: it asks what stands here, not a backend";
     return out;
   }
-  const Route& route = runtime.routes[matched];
-  out.route = route.config->name;
-  out.route_at = place(route.config->at);
-  if (!route.pool) {
-    const auto& redirect = route.config->redirect;
-    out.outcome = redirect ? Outcome::redirect : Outcome::respond;
-    out.cause = redirect ? Cause::redirect : Cause::fixed_response;
-    out.answer = redirect ? fmt::format("{} to {}", redirect->status,
-                                        location(*redirect, *head, path, config.listeners[listener].tls.has_value()))
-                          : std::to_string(route.config->respond->status);
-    return out;
-  }
-  const Pool& pool = *route.pool;
-  out.pool = pool.config->name;
-  out.algorithm = pool.config->balance.algorithm;
-  uint64_t key_hash = 0;
-  if (const auto& key = pool.config->balance.key) {
-    out.key_from = config::show_key(*key);
-    out.key = key_value(*key, *head, path, out.client);
-    out.key_missing = out.key.empty();
-    key_hash = out.key_missing ? rng() : stable_hash(out.key);
-  }
-  choose(pool, head.get(), key_hash, rng, out);
+  explain_request(runtime, question, listener, *head, path, rng, out);
   return out;
 }
 

@@ -16,11 +16,12 @@ struct Question {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string client = "127.0.0.1";  // address of the peer
   std::string listener;              // empty: the one with the URL's port, else the first
+  bool from_file = false;            // of a configuration that serves nobody: there passwords are checked, too
 };
 
 struct Explanation {
   enum class Outcome {
-    refused,  // before a route was looked for: cause, detail
+    refused,  // cause, detail; by the last of the guards, or, without a route, before one was looked for
     no_route,
     redirect,
     respond,
@@ -30,6 +31,12 @@ struct Explanation {
   struct Skipped {
     std::string route, at;  // its name, and where it stands: "weir.yaml:12:5"
     std::string why;        // the first condition that fails
+  };
+  struct Guard {
+    enum class Verdict { passes, refuses, open };  // open: only the request itself tells
+    std::string rule;                              // "deny", "allow", "rate_limit", "auth"
+    Verdict verdict = Verdict::passes;
+    std::string says;
   };
   struct Backend {
     std::string name, address;
@@ -44,10 +51,12 @@ struct Explanation {
   Outcome outcome = Outcome::refused;
   Cause cause = Cause::none;  // of an answer of our own
   std::string detail;
-  std::string listener, host, path, forwarded_path, client;  // no path: a TCP session, whose server name the host is
-  std::vector<Skipped> skipped;                              // the routes before it, or all
+  std::string listener, host, path, client;  // no path: a TCP session, whose server name the host is
+  std::string forwarded_path;                // as a backend of the route sees it, after its `rewrite`
+  std::vector<Skipped> skipped;              // the routes before it, or all
   std::string route, route_at;
-  std::string answer;  // of redirect and respond: "301 to https://…"
+  std::vector<Guard> guards;  // those of the route that were asked, in their order
+  std::string answer;         // of redirect and respond: "301 to https://…"
   std::string pool, algorithm;
   std::string key_from, key;  // "header x-user"; empty: the pool has none
   bool key_missing = false;   // a random one stands for it
@@ -57,8 +66,8 @@ struct Explanation {
   std::string chosen, why;
 };
 
-/// Control thread: tables and gauges are read, nothing is changed. Where the choice depends on what a worker remembers,
-/// or on chance, `why` says that it is one of several.
+/// Control thread: tables, gauges and buckets are read, nothing is changed or taken. Where the choice depends on what a
+/// worker remembers, or on chance, `why` says that it is one of several.
 Explanation explain(const Runtime& runtime, const Question& question, Rng& rng);
 
 }  // namespace weir::proxy

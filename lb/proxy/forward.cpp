@@ -8,6 +8,7 @@
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/parts.hpp"
+#include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -66,8 +67,7 @@ void Exchange::keep_body(std::string_view data) {
 void Exchange::on_request_body(std::string_view data, bool complete) {
   body_received_ += data.size();
   body_complete_ = complete;
-  const uint64_t limit = runtime_->config().limits.body_bytes;
-  if (limit && body_received_ > limit)
+  if (body_too_large(runtime_->config().limits, body_received_))
     return on_downstream_failed(Cause::body_too_large, "the body is above limits.body_bytes");
   if (!upstream_ || (phase_ != Phase::requesting && phase_ != Phase::responding)) return;
   keep_body(data);

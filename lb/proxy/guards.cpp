@@ -3,10 +3,9 @@
 
 #include <algorithm>
 
-#include "lb/base/hash.hpp"
-#include "lb/net/basic_auth.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/guard_rules.hpp"
 
 namespace weir::proxy {
 
@@ -32,23 +31,20 @@ bool Exchange::pass_guards() {
 }
 
 bool Exchange::refused_by_address() {
-  const bool denied = route_->deny && route_->deny->contains(client_);
-  if (!denied && (!route_->allow || route_->allow->contains(client_))) return false;
+  if (judge_address(*route_, client_) == AddressVerdict::passes) return false;
   answer_error(Cause::address_denied);
   return true;
 }
 
 bool Exchange::refused_by_rate() {
   if (!route_->limiter) return false;
-  // Requests without the key share a bucket: leaving it out must not be a way around the limit.
-  const auto verdict = route_->limiter->take(seeded_hash(key_value(route_->limiter->limit().key)), worker_.now);
+  const auto verdict = route_->limiter->take(rate_bucket(key_value(route_->limiter->limit().key)), worker_.now);
   if (verdict.evicted) {
     RouteCells& cells = route_->state->cells[worker_.index];
     (verdict.evicted_active ? cells.rate_evicted_active : cells.rate_evicted_idle).add();
   }
   if (verdict.allowed) return false;
-  const auto seconds = std::chrono::ceil<std::chrono::seconds>(verdict.wait).count();
-  answer_error(Cause::rate_limited, "", fmt::format("Retry-After: {}\r\n", std::max<int64_t>(1, seconds)));
+  answer_error(Cause::rate_limited, "", fmt::format("Retry-After: {}\r\n", verdict.retry_after()));
   return true;
 }
 
@@ -70,22 +66,12 @@ bool Exchange::authenticate() {
 
 bool Exchange::check_password() {
   const auto& users = route_->config->auth->users;
-  std::string_view value;
-  size_t count = 0;
-  for (const auto& field : head.all()) {
-    if (field.id != FieldId::authorization) continue;
-    value = head.value(field);
-    ++count;
-  }
-  drop_identity(true);
-  if (count == 0 || !http1::is_basic(value)) {
-    ask_for_credentials(Cause::credentials_missing);
-    return false;
-  }
   std::array<char, http1::kMaxCredentials> decoded;
   http1::BasicCredentials given;
-  if (count > 1 || !http1::parse_basic(value, decoded, given)) {
-    ask_for_credentials(Cause::credentials_wrong);
+  const Login login = read_login(head, decoded, given);
+  drop_identity(true);
+  if (login != Login::given) {
+    ask_for_credentials(login == Login::missing ? Cause::credentials_missing : Cause::credentials_wrong);
     return false;
   }
   if (const auto* entry = users->find(given.user)) {

@@ -71,13 +71,13 @@ bool begins_with(std::string_view path, std::string_view prefix) {
   return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
 }
 
-void write_path(HeadWriter& out, const RequestContext& context) {
-  std::string_view path = context.path;
-  const auto& rewrite = context.route->rewrite_prefix;
+void write_path(HeadWriter& out, const config::Route& route, std::string_view forwarded, std::string_view matched) {
+  std::string_view path = forwarded;
+  const auto& rewrite = route.rewrite_prefix;
   if (!rewrite) return out.add(path);
   // "//api/x" matches /api/*: then the form that matched is what is rewritten.
-  if (!begins_with(path, rewrite->first)) path = context.matched_path;
-  if (!begins_with(path, rewrite->first)) return out.add(context.path);
+  if (!begins_with(path, rewrite->first)) path = matched;
+  if (!begins_with(path, rewrite->first)) return out.add(forwarded);
   std::string_view to = rewrite->second;
   path.remove_prefix(rewrite->first.size());
   if (to.ends_with('/') && path.starts_with('/')) to.remove_suffix(1);
@@ -223,9 +223,18 @@ void HeadWriter::hex(uint64_t value) {
   add({text, static_cast<size_t>(result.ptr - text)});
 }
 
+std::string upstream_path(const config::Route& route, const http1::NormalizedPath& path) {
+  const size_t prefix = route.rewrite_prefix ? route.rewrite_prefix->second.size() : 0;
+  std::string room(std::max(path.forwarded.size(), path.matched.size()) + prefix + 1, '\0');  // and a "/" between them
+  HeadWriter out(room.data(), room.size());
+  write_path(out, route, path.forwarded, path.matched);
+  room.resize(out.size());
+  return room;
+}
+
 void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context) {
   out.add_all(head.method_view(), " ");
-  write_path(out, context);
+  write_path(out, *context.route, context.path, context.matched_path);
   if (head.has_query) out.add_all("?", head.query_view());
   out.add_all(" HTTP/1.1\r\nHost: ", upstream_host(head, context), "\r\n");
   uint64_t skip = kOwnRequestFields | trace_fields(context);

@@ -73,6 +73,9 @@ struct RequestContext {
 };
 void write_request_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context);
 
+/// The path that write_request_head writes: the forwarded form, with the route's `rewrite`.
+std::string upstream_path(const config::Route& route, const http1::NormalizedPath& path);
+
 /// The question of forward-auth: a GET with the head's fields, less its conditions, and where the request would go.
 void write_auth_head(HeadWriter& out, const http1::RequestHead& head, const RequestContext& context,
                      const config::ForwardAuth& how);

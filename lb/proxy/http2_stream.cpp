@@ -55,8 +55,7 @@ void Http2Stream::start() {
   text_.release(worker_.buffers);
   if (result.status != http1::Parse::done) return exchange.refuse(result.cause, result.detail);
   if (connection.refuses_requests()) return exchange.refuse(Cause::overload_connections, "");
-  const uint64_t limit = config.limits.body_bytes;
-  if (exchange.head.framing == http1::Framing::length && limit && exchange.head.content_length > limit)
+  if (exchange.head.framing == http1::Framing::length && body_too_large(config.limits, exchange.head.content_length))
     return exchange.refuse(Cause::body_too_large, "Content-Length is above limits.body_bytes");
   if (websocket_) return exchange.handle_request({}, true);
   told_end_ = heard_all();

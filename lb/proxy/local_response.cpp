@@ -108,13 +108,9 @@ void Exchange::answer_error(Cause why, const char* detail, std::string_view extr
 void Exchange::answer_redirect() {
   cause_ = Cause::redirect;
   const auto& redirect = *route_->config->redirect;
-  if (redirect.host.empty() && head.host().empty())
-    return answer_error(Cause::bad_request, "a redirect needs the host, and HTTP/1.0 without Host names none");
-  // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
-  const auto query = head.has_query ? std::optional(head.query_view()) : std::nullopt;
-  const std::string location =
-      redirect_location(redirect, connection_->tls() ? "https" : "http", head.host(), path_.forwarded, query);
-  answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", location));
+  const auto location = redirect_location(redirect, head, path_, connection_->tls() != nullptr);
+  if (!location) return answer_error(Cause::bad_request, kRedirectWithoutHost);
+  answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", *location));
 }
 
 void Exchange::answer_fixed() {

@@ -34,7 +34,7 @@ void Exchange::handle_request(std::string_view body, bool body_complete) {
   body_received_ = body.size();
   body_complete_ = body_complete;
   // What came of a chunked body together with the head; the rest is measured in on_request_body().
-  if (const uint64_t limit = runtime_->config().limits.body_bytes; limit && body_received_ > limit)
+  if (body_too_large(runtime_->config().limits, body_received_))
     return refuse(Cause::body_too_large, "the body is above limits.body_bytes");
   if (!normalize_target()) return;
   identify_client();
@@ -96,24 +96,18 @@ bool Exchange::misdirected() {
   return true;
 }
 
-/// RFC 9110 §7.6.2: OPTIONS with Max-Forwards: 0 is for us; above 0 it is passed on, one less.
+/// OPTIONS with Max-Forwards: 0 is for us; above 0 it is passed on, one less.
 bool Exchange::answers_options() {
-  if (head.method != http1::Method::OPTIONS || !head.has(FieldId::max_forwards)) return false;
-  for (auto& field : head.all()) {
-    if (field.id != FieldId::max_forwards) continue;
-    uint64_t hops = 0;
-    for (const char c : head.value(field)) {
-      if (c < '0' || c > '9' || hops > 1'000'000) return false;
-      hops = hops * 10 + static_cast<uint64_t>(c - '0');
-    }
-    if (hops == 0) {
-      cause_ = Cause::max_forwards;
-      answer_local(200, "", "", "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
-      return true;
-    }
-    field.drop = true;
-    max_forwards_ = static_cast<uint32_t>(hops);
+  const auto hops = hops_left(head);
+  if (!hops) return false;
+  if (*hops == 0) {
+    cause_ = Cause::max_forwards;
+    answer_local(200, "", "", "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+    return true;
   }
+  for (auto& field : head.all())
+    if (field.id == FieldId::max_forwards) field.drop = true;
+  max_forwards_ = *hops;
   return false;
 }
 

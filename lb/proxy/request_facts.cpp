@@ -93,6 +93,21 @@ route::Request route_request(const http1::RequestHead& head, const http1::Normal
           &head,    has_field};
 }
 
+std::optional<uint32_t> hops_left(const http1::RequestHead& head) {
+  if (head.method != http1::Method::OPTIONS || !head.has(FieldId::max_forwards)) return {};
+  std::optional<uint32_t> least;  // of several lines
+  for (const auto& field : head.all()) {
+    if (field.id != FieldId::max_forwards) continue;
+    uint32_t hops = 0;
+    for (const char c : head.value(field)) {
+      if (c < '0' || c > '9' || hops > 100'000) return {};
+      hops = hops * 10 + static_cast<uint32_t>(c - '0');
+    }
+    least = std::min(hops, least.value_or(hops));
+  }
+  return least;
+}
+
 std::string_view key_value(const config::KeySpec& key, const http1::RequestHead& head,
                            const http1::NormalizedPath& path, std::string_view client) {
   using Kind = config::KeySpec::Kind;

@@ -32,20 +32,35 @@ RateLimiter::RateLimiter(const config::RateLimit& limit)
 
 RateLimiter::Verdict RateLimiter::take(uint64_t key, TimePoint now) {
   Verdict verdict;
-  Shard& shard = shards_[key >> 32 & (shards_.size() - 1)];
+  Shard& shard = shards_[shard_of(key)];
   const std::lock_guard lock(shard.mutex);
   Bucket& bucket = find_or_add(shard, key, now, verdict);
   bucket.level = level_at(bucket, now);
   bucket.filled = std::max(bucket.filled, now);
-  verdict.allowed = bucket.level >= part_;
-  if (verdict.allowed) {
-    bucket.level -= part_;
+  judge(bucket.level, bucket.filled, now, verdict);
+  if (verdict.allowed) bucket.level -= part_;
+  return verdict;
+}
+
+RateLimiter::Verdict RateLimiter::peek(uint64_t key, TimePoint now) const {
+  Verdict verdict;
+  const Shard& shard = shards_[shard_of(key)];
+  const std::lock_guard lock(shard.mutex);
+  const uint32_t index = find(shard, key);
+  if (index == kNil) {
+    judge(full_, now, now, verdict);
   } else {
-    const uint64_t missing = part_ - bucket.level;
-    const Duration from_filled(static_cast<int64_t>((missing + refill_ - 1) / refill_));
-    verdict.wait = bucket.filled + from_filled - now;
+    const Bucket& bucket = shard.buckets[index];
+    judge(level_at(bucket, now), std::max(bucket.filled, now), now, verdict);
   }
   return verdict;
+}
+
+void RateLimiter::judge(uint64_t level, TimePoint filled, TimePoint now, Verdict& verdict) const {
+  verdict.allowed = level >= part_;
+  if (verdict.allowed) return;
+  const uint64_t missing = part_ - level;
+  verdict.wait = filled + Duration(static_cast<int64_t>((missing + refill_ - 1) / refill_)) - now;
 }
 
 uint64_t RateLimiter::level_at(const Bucket& bucket, TimePoint now) const {
@@ -55,17 +70,22 @@ uint64_t RateLimiter::level_at(const Bucket& bucket, TimePoint now) const {
   return passed > (full_ - bucket.level) / refill_ ? full_ : bucket.level + passed * refill_;
 }
 
+uint32_t RateLimiter::find(const Shard& shard, uint64_t key) {
+  uint32_t i = shard.slots[key & shard.mask] - 1;
+  while (i != kNil && shard.buckets[i].key != key) i = shard.buckets[i].next;
+  return i;
+}
+
 RateLimiter::Bucket& RateLimiter::find_or_add(Shard& shard, uint64_t key, TimePoint now, Verdict& verdict) {
-  uint32_t& slot = shard.slots[key & shard.mask];
-  for (uint32_t i = slot - 1; i != kNil; i = shard.buckets[i].next) {
-    if (shard.buckets[i].key != key) continue;
-    if (shard.newest != i) {
-      unlink(shard, i);
-      link_newest(shard, i);
+  if (const uint32_t known = find(shard, key); known != kNil) {
+    if (shard.newest != known) {
+      unlink(shard, known);
+      link_newest(shard, known);
     }
-    return shard.buckets[i];
+    return shard.buckets[known];
   }
   const uint32_t index = take_place(shard, now, verdict);
+  uint32_t& slot = shard.slots[key & shard.mask];
   Bucket& bucket = shard.buckets[index];
   bucket.key = key;
   bucket.level = full_;

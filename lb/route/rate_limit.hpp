@@ -2,6 +2,7 @@
 // nothing is lost or gained by rounding; time is passed in. The table is split into shards with a lock each, held for
 // some tens of nanoseconds.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -20,12 +21,16 @@ class RateLimiter {
     bool evicted = false;         // another key's bucket made room …
     bool evicted_active = false;  // … before it was full again: that key may soon be above its limit
     Duration wait{};              // until a token is there; zero if allowed
+    /// In seconds, as Retry-After has it (RFC 9110 §10.2.3).
+    int64_t retry_after() const { return std::max<int64_t>(1, std::chrono::ceil<std::chrono::seconds>(wait).count()); }
   };
 
   explicit RateLimiter(const config::RateLimit& limit);
   /// Takes a token out of the key's bucket. `key`: its hash, seeded (seeded_hash), since clients choose it. Any thread;
   /// `now` may lie a little behind what other threads passed.
   Verdict take(uint64_t key, TimePoint now);
+  /// What take() would say; nothing is taken, and no bucket made or moved.
+  Verdict peek(uint64_t key, TimePoint now) const;
   /// Buckets that are kept, for tests.
   size_t size() const;
   const config::RateLimit& limit() const { return limit_; }
@@ -53,7 +58,10 @@ class RateLimiter {
         slots;  // index + 1 of the first bucket, 0: none; from calloc, untouched until used
   };
 
+  size_t shard_of(uint64_t key) const { return key >> 32 & (shards_.size() - 1); }
   uint64_t level_at(const Bucket& bucket, TimePoint now) const;
+  void judge(uint64_t level, TimePoint filled, TimePoint now, Verdict& verdict) const;
+  static uint32_t find(const Shard& shard, uint64_t key);
   Bucket& find_or_add(Shard& shard, uint64_t key, TimePoint now, Verdict& verdict);
   uint32_t take_place(Shard& shard, TimePoint now, Verdict& verdict);
   static void link_newest(Shard& shard, uint32_t index);

@@ -45,11 +45,13 @@ class Router {
   std::unique_ptr<Index> index_;
 };
 
-/// A route that can never be reached: a single earlier one covers its listeners, hosts, path and methods, and asks for
-/// no header or query parameter that it doesn't ask for too. In the order of the file; covered_by is the first that
-/// does. What only several routes together cover is not found.
+/// A route that can never be reached: for each of its hosts, methods and listeners an earlier one covers that and its
+/// path, and asks for no header or query parameter that it doesn't ask for too. In the order of the file; covered_by is
+/// the first that does so for all of them, or all that are needed together. Routes that share out paths, headers or
+/// query parameters are not seen.
 struct DeadRoute {
-  uint32_t route, covered_by;
+  uint32_t route;
+  std::vector<uint32_t> covered_by;  // in their order, one at least
 };
 std::vector<DeadRoute> find_dead_routes(const config::Config& config);
 

@@ -82,6 +82,13 @@ class CommandLine(WeirTest):
             self.assertIn(f"{path}:6:", err)
             self.assertIn("route late can never match", err)
 
+    def test_several_routes_together_leave_nothing_to_another(self):
+        path = self.file(GOOD.replace("routes:\n", "routes:\n  - { name: get, match: { path: /x, method: GET }, pool: app }\n  - { name: post, match: { path: /x, method: POST }, pool: app }\n"
+                                      "  - { name: late, match: { path: /x, method: [GET, POST] }, pool: app }\n"))
+        code, _, err = run_command("check", path)
+        self.assertEqual(code, 2)
+        self.assertRegex(err, r"route late can never match: routes get \(line \d+\) and post \(line \d+\) together take all of its requests; put this one before them, or remove it")
+
     def test_check_of_a_file_that_is_not_there(self):
         code, out, err = run_command("check", "/nonexistent/weir.yaml")
         self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))

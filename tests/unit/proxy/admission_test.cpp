@@ -43,13 +43,18 @@ TEST_CASE("the queue is bounded, and who gives up leaves it") {
   config::PoolLimits limits;
   limits.inflight = 1;
   limits.queue = 2;
+  using Outlook = Admission::Outlook;
+  CHECK(admission->outlook(limits, false) == Outlook::place);
   REQUIRE(admission->try_admit(limits));
   REQUIRE_FALSE(admission->try_admit(limits));
+  CHECK(admission->outlook(limits, false) == Outlook::waits);
+  CHECK(admission->outlook({.inflight = 1, .queue = 0}, false) == Outlook::no_queue);
   int a = 0, b = 0, c = 0;
   Turn first, second, third;
   CHECK(admission->wait({nullptr, &a, 1}, limits, first) == Admission::Wait::queued);
   CHECK(admission->wait({nullptr, &b, 1}, limits, second) == Admission::Wait::queued);
   CHECK(admission->wait({nullptr, &c, 1}, limits, third) == Admission::Wait::full);
+  CHECK(admission->outlook(limits, false) == Outlook::queue_full);
   CHECK(first.order < second.order);
   CHECK(state.waiting.value == 2);
   CHECK(admission->forget({nullptr, &a, 1}) == Admission::Left::without_place);

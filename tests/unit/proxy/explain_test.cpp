@@ -87,6 +87,21 @@ TEST_CASE("answers of our own") {
   CHECK(world.ask("/h", {{"Host", "a"}, {"Host", "b"}}).outcome == Outcome::refused);
 }
 
+TEST_CASE("OPTIONS with Max-Forwards: the least of its lines counts, and only numbers do") {
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  World world;
+  const auto cause = [&](const char* method, Headers headers) {
+    return explain(*world.runtime, {method, "http://h.example/h", std::move(headers), "192.0.2.1", ""}, world.rng)
+        .cause;
+  };
+  CHECK(cause("OPTIONS", {{"Max-Forwards", "0"}}) == Cause::max_forwards);
+  CHECK(cause("OPTIONS", {{"Max-Forwards", "5"}, {"Max-Forwards", "0"}}) == Cause::max_forwards);
+  CHECK(cause("OPTIONS", {{"Max-Forwards", "1"}}) == Cause::none);
+  CHECK(cause("OPTIONS", {{"Max-Forwards", "0"}, {"Max-Forwards", "x"}}) == Cause::none);
+  CHECK(cause("OPTIONS", {{"Max-Forwards", "00000000000000000001"}}) == Cause::none);
+  CHECK(cause("GET", {{"Max-Forwards", "0"}}) == Cause::none);
+}
+
 TEST_CASE("keys") {
   World world;
   const auto keyed = world.ask("/h", {{"Cookie", "user=5"}});

@@ -82,7 +82,9 @@ TEST_CASE("rewrite.prefix") {
     w.context.path = forwarded;
     w.context.matched_path = matched.empty() ? forwarded : matched;
     const auto head = w.request("GET /ignored HTTP/1.1\r\nHost: h\r\n\r\n");
-    return head.substr(4, head.find(' ', 4) - 4);
+    const auto written = head.substr(4, head.find(' ', 4) - 4);
+    CHECK(upstream_path(w.route, {w.context.path, w.context.matched_path}) == written);
+    return written;
   };
   CHECK(path("/api", "/", "/api/x") == "/x");
   CHECK(path("/api", "/", "/api") == "/");

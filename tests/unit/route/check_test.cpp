@@ -40,6 +40,25 @@ TEST_CASE(
   CHECK(result.errors[1].message.find("route second can never match") == 0);
 }
 
+TEST_CASE("routes that cover another together are all named, or how many more there are") {
+  std::string text = "routes:\n", list;
+  for (int i = 1; i <= 6; ++i) {
+    const std::string host = "h" + std::to_string(i);
+    text += "  - { name: " + host + ", match: { host: " + host + " }, pool: app }\n";
+    list += (i > 1 ? ", " : "") + host;
+  }
+  const auto two = checked((text + "  - { name: late, match: { host: [h1, h2] }, pool: app }\n").c_str());
+  REQUIRE(two.errors.size() == 1);
+  CHECK(
+      two.errors[0].message ==
+      "route late can never match: routes h1 (line 4) and h2 (line 5) together take all of its requests; put this one "
+      "before them, or remove it");
+  const auto six = checked((text + "  - { name: late, match: { host: [" + list + "] }, pool: app }\n").c_str());
+  REQUIRE(six.errors.size() == 1);
+  CHECK(six.errors[0].message.find("routes h1 (line 4), h2 (line 5), h3 (line 6) and 3 more together take all") !=
+        std::string::npos);
+}
+
 TEST_CASE("what did not load is left alone") {
   auto result = config::load_text("nonsense: 1\n");
   const size_t errors = result.errors.size();

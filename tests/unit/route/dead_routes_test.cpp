@@ -19,7 +19,7 @@ bool dead(const Match& first, const Match& second) {
   if (found.empty()) return false;
   CHECK(found.size() == 1);
   CHECK(found[0].route == 1);
-  CHECK(found[0].covered_by == 0);
+  CHECK(found[0].covered_by == std::vector<uint32_t>{0});
   return true;
 }
 Match path(std::string text) {
@@ -139,14 +139,82 @@ TEST_CASE("the earliest route that covers is named, and coverage by two together
   const auto found = find_dead_routes(config);
   REQUIRE(found.size() == 2);
   CHECK(found[0].route == 2);
-  CHECK(found[0].covered_by == 1);
+  CHECK(found[0].covered_by == std::vector<uint32_t>{1});
   CHECK(found[1].route == 3);
-  CHECK(found[1].covered_by == 1);
+  CHECK(found[1].covered_by == std::vector<uint32_t>{1});
+}
 
-  config::Config split;
-  split.listeners.emplace_back().name = "web";
-  split.listeners.emplace_back().name = "admin";
-  for (const char* listener : {"web", "admin"}) split.routes.emplace_back().match.listeners = {listener};
-  split.routes.emplace_back();
-  CHECK(find_dead_routes(split).empty());
+TEST_CASE("several that share out hosts, methods and listeners") {
+  config::Config config;
+  for (const char* name : {"web", "admin", "db"}) config.listeners.emplace_back().name = name;
+  config.listeners.back().mode = config::Mode::tcp;  // no requests come in there
+  const auto add = [&](std::vector<std::string> listeners, std::vector<std::string> names,
+                       std::vector<std::string> methods, std::string path = "") {
+    Match match;
+    match.listeners = std::move(listeners);
+    match.hosts = std::move(names);
+    match.methods = std::move(methods);
+    match.path = std::move(path);
+    config.routes.emplace_back().match = match;
+  };
+  const auto last = [&]() -> std::vector<uint32_t> {
+    const auto found = find_dead_routes(config);
+    return found.empty() || found.back().route + 1 != config.routes.size() ? std::vector<uint32_t>()
+                                                                           : found.back().covered_by;
+  };
+  using Routes = std::vector<uint32_t>;
+  SECTION("hosts") {
+    add({}, {"a.com"}, {});
+    add({}, {"*.b.com"}, {});
+    add({}, {"x.b.com", "a.com"}, {}, "/x");
+    CHECK(last() == Routes{0, 1});
+    add({}, {"a.com", "b.com"}, {});
+    CHECK(last().empty());
+  }
+  SECTION("methods") {
+    add({}, {}, {"GET"}, "/a/*");
+    add({}, {}, {"POST", "PUT"}, "/a*");
+    add({}, {}, {"GET", "POST"}, "/a/b");
+    CHECK(last() == Routes{0, 1});
+    add({}, {}, {}, "/a/b");
+    CHECK(last().empty());
+  }
+  SECTION("listeners") {
+    add({"web"}, {}, {});
+    add({"admin"}, {}, {});
+    add({}, {}, {});
+    CHECK(last() == Routes{0, 1});
+  }
+  SECTION("all three, and each is needed") {
+    add({"web"}, {"a.com"}, {});
+    add({"admin"}, {"a.com"}, {"GET"});
+    add({"admin"}, {"a.com"}, {"PUT"});
+    add({}, {"b.com"}, {"GET", "PUT"});
+    add({}, {"a.com", "b.com"}, {"GET", "PUT"});
+    CHECK(last() == Routes{0, 1, 2, 3});
+    for (uint32_t i = 0; i < 4; ++i) {
+      const auto all = config.routes;
+      config.routes.erase(config.routes.begin() + i);
+      CHECK(last().empty());
+      config.routes = all;
+    }
+  }
+  SECTION("what they ask for beside") {
+    add({}, {"a.com"}, {});
+    add({}, {"b.com"}, {});
+    config.routes[1].match.headers = {{"x", "1"}};
+    add({}, {"a.com", "b.com"}, {});
+    CHECK(last().empty());
+    config.routes[2].match.headers = {{"x", "1"}};
+    CHECK(last() == Routes{0, 1});
+  }
+  SECTION("more than is looked for") {
+    std::vector<std::string> names;
+    for (int i = 0; i < 2000; ++i) names.push_back("h" + std::to_string(i));
+    for (int i = 0; i < 20; ++i) add({}, {names.begin() + i * 100, names.begin() + (i + 1) * 100}, {});
+    add({}, names, {});
+    CHECK(last().empty());
+    config.routes.back().match.hosts.resize(500);
+    CHECK(last() == Routes{0, 1, 2, 3, 4});
+  }
 }

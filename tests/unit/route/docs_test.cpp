@@ -60,7 +60,9 @@ void check_dead(const config::Config& config, const std::string& yaml) {
       expected.push_back(line.substr(name, line.find(',', name) - name) + " by " + line.substr(mark + 8));
   }
   for (const auto& dead : find_dead_routes(config)) {
-    actual.push_back(config.routes[dead.route].name + " by " + config.routes[dead.covered_by].name);
+    std::string by;
+    for (const uint32_t earlier : dead.covered_by) by += (by.empty() ? "" : ", ") + config.routes[earlier].name;
+    actual.push_back(config.routes[dead.route].name + " by " + by);
   }
   CHECK(actual == expected);
 }

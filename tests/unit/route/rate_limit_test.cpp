@@ -33,6 +33,23 @@ uint32_t taken(RateLimiter& limiter, uint64_t key, TimePoint now, uint32_t tries
 
 }  // namespace
 
+TEST_CASE("peek says what take would, and takes nothing") {
+  RateLimiter limiter(limit(3, 1s, 2, 4));
+  Rng rng(3);
+  TimePoint now = kStart;
+  for (int i = 0; i < 5000; ++i) {
+    const uint64_t key = rng() % 6;
+    const size_t kept = limiter.size();
+    const auto told = limiter.peek(key, now);
+    CHECK(limiter.size() == kept);
+    const auto verdict = limiter.take(key, now);
+    CHECK(told.allowed == verdict.allowed);
+    CHECK(told.wait == verdict.wait);
+    CHECK_FALSE(told.evicted);
+    now += std::chrono::milliseconds(rng() % 200);
+  }
+}
+
 TEST_CASE("a full bucket, then as fast as the rate") {
   RateLimiter limiter(limit(10, 1s, 5));
   CHECK(taken(limiter, 1, kStart, 20) == 5);
