@@ -37,6 +37,8 @@ TypeOf<Affinity> affinity_section() {
               key("ttl", &Affinity::ttl, duration(1s, 8760h), "How long it holds; it is renewed at half of that."),
               key("drain", &Affinity::drain, duration(1s, 240h).zero_is("off"),
                   "How long a draining backend still gets its own sessions."),
+              key("idle", &Affinity::idle, duration(1s, 240h).zero_is("off"),
+                  "A session without a request for so long is over to `weir drain`; `off`: only when `drain` is."),
               later<Affinity>("except")})
       .example("{ ttl: 8h, drain: 30m }");
 }

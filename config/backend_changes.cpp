@@ -34,9 +34,8 @@ Refusal unknown_backend(const Pool& pool, const std::string& name) {
   if (pool.discover && name.find(':') != std::string::npos)
     return {Refusal::Kind::conflict,
             fmt::format("DNS decides over {} (discover); drain or disable it", name.substr(0, 64))};
-  return {Refusal::Kind::unknown,
-          fmt::format("pool {} has no backend \"{}\"; {}", pool.name, name.substr(0, 64),
-                      suggest(name, names_of(pool.backends), "its backends are", "it has none of its own"))};
+  return {Refusal::Kind::unknown, fmt::format("pool {} has no backend \"{}\"{}", pool.name, name.substr(0, 64),
+                                              suggest_and_list(name, names_of(pool.backends), "its backends are"))};
 }
 
 std::optional<Refusal> bad_weight(uint32_t weight) {
@@ -49,8 +48,9 @@ std::optional<Refusal> bad_weight(uint32_t weight) {
 std::optional<Refusal> BackendChanges::take(const Config& written, const BackendChange& change) {
   const Pool* pool = written.find_pool(change.pool);
   if (!pool)
-    return Refusal{Refusal::Kind::unknown, fmt::format("there is no pool \"{}\"; {}", change.pool.substr(0, 64),
-                                                       suggest(change.pool, names_of(written.pools), "the pools are"))};
+    return Refusal{Refusal::Kind::unknown,
+                   fmt::format("there is no pool \"{}\"{}", change.pool.substr(0, 64),
+                               suggest_and_list(change.pool, names_of(written.pools), "the pools are"))};
   Config now;
   now.pools.push_back(*pool);
   apply(now);

@@ -122,6 +122,7 @@ struct Affinity {
   std::string cookie = "weir_affinity";
   milliseconds ttl = 8h;
   milliseconds drain = 30min;  // how long a draining backend still gets its own sessions; 0: not at all
+  milliseconds idle = 5min;    // without a request for so long, one is over for `weir drain`; 0: only with `drain`
   bool operator==(const Affinity&) const = default;
 };
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <span>
 
+#include "config/duration.hpp"
 #include "config/types.hpp"
 
 namespace weir::config {
@@ -172,13 +173,8 @@ std::optional<uint64_t> Number::read(Reader& in, const Node& node) const {
     return std::nullopt;
   }
   std::string problem;
-  const auto value = parse(*text, problem);
-  if (!value) {
-    in.error(node.at, problem);
-  } else if (*value < min_ || *value > max_) {
-    in.error(node.at, fmt::format("{} is out of range; write {}", *text, range()));
-    return std::nullopt;
-  }
+  const auto value = read(*text, problem);
+  if (!value) in.error(node.at, problem);
   return value;
 }
 
@@ -196,6 +192,19 @@ TypeDoc Number::doc() const {
   }
   if (!words.empty()) json = fmt::format(R"({{"anyOf":[{},{{"enum":[{}]}}]}})", json, words);
   return {.text = fmt::format("{}, {}", kind, range()), .json = json};
+}
+
+std::optional<uint64_t> Number::read(std::string_view text, std::string& problem) const {
+  const auto value = parse(text, problem);
+  if (!value || (*value >= min_ && *value <= max_)) return value;
+  problem = fmt::format("{} is out of range; write {}", text, range());
+  return std::nullopt;
+}
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text, std::chrono::milliseconds min,
+                                                        std::chrono::milliseconds max, std::string& problem) {
+  const auto value = duration(min, max).read(text, problem);
+  return value ? std::optional(std::chrono::milliseconds(*value)) : std::nullopt;
 }
 
 }  // namespace weir::config

@@ -46,4 +46,13 @@ std::string suggest(std::string_view word, const std::vector<std::string>& words
   return fmt::format("{}: {}", what, fmt::join(words, ", "));
 }
 
+std::string suggest_and_list(std::string_view word, const std::vector<std::string>& words, std::string_view what) {
+  constexpr size_t kListed = 50;
+  const std::string near = nearest(word, words);
+  const auto end = words.begin() + static_cast<ptrdiff_t>(std::min(words.size(), kListed));
+  return fmt::format("{}; {}: {}{}", near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near), what,
+                     words.empty() ? "none" : fmt::format("{}", fmt::join(words.begin(), end, ", ")),
+                     words.size() > kListed ? fmt::format(" and {} more", words.size() - kListed) : "");
+}
+
 }  // namespace weir::config

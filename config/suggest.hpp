@@ -18,6 +18,10 @@ std::string nearest(std::string_view word, const std::vector<std::string>& words
 std::string suggest(std::string_view word, const std::vector<std::string>& words, std::string_view what,
                     std::string_view otherwise = "");
 
+/// ` (did you mean "NEAREST"?); WHAT: a, b, c`, with the first 50 of them; for answers to one question at a time, which
+/// have room for both.
+std::string suggest_and_list(std::string_view word, const std::vector<std::string>& words, std::string_view what);
+
 /// Of what has a `name` each.
 template <class T>
 std::vector<std::string> names_of(const std::vector<T>& values) {

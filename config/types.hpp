@@ -25,6 +25,8 @@ class Number {
   Number&& zero_is(std::string word) && { return zero_words_.push_back(std::move(word)), std::move(*this); }
 
   std::optional<uint64_t> read(Reader& in, const Node& node) const;
+  /// Else `problem` says what is wrong, and what to write.
+  std::optional<uint64_t> read(std::string_view text, std::string& problem) const;
   std::string show(uint64_t value) const;
   TypeDoc doc() const;
 

@@ -114,6 +114,7 @@ bool Monitor::Impl::obey(BackendState& state, BackendOrder order, const std::str
   }
   const TimePoint now = monotonic_now();
   state.ordered_at_ns.store(now.time_since_epoch().count());  // before the order: who sees that sees its time
+  if (order == BackendOrder::drain) state.count_sessions();
   state.order.store(order);
   if (order == BackendOrder::serve) found->second->health.on_enabled(now);
   publish(*found->second, now);

@@ -57,16 +57,20 @@ Examples:
 void add_orders(CLI::App& app, AdminWords& words) {
   auto* drain = app.add_subcommand("drain", "Take a backend out: no new requests; waits until none is in flight");
   add_backend(drain, words);
-  drain->add_option("--timeout", words.timeout, "wait so long at most (default 60s); then exit code 1")
+  drain
+      ->add_option(
+          "--timeout", words.timeout,
+          "wait so long at most, then exit code 1 (default 60s; with affinity as long as sessions may come, and 60s)")
       ->type_name("TIME");
   drain->add_flag("--no-wait", words.no_wait, "don't wait");
   drain->footer(
-      R"(What is in flight goes on, whatever the time-out. It stays drained until `weir enable`, over reloads, too, as long as the
+      R"(What is in flight goes on, whatever the time-out. With affinity the backend keeps its sessions until none has sent a request
+for affinity.idle, or affinity.drain is over; where several instances stand, drain it on each. It stays drained until `weir enable`, over reloads, too, as long as the
 configuration has it; not over a restart.
 
 Examples:
   weir drain app/b1 && ssh b1 deploy && weir enable app/b1
-  weir drain app/b1 --timeout 5min)");
+  weir drain app/b1 --timeout 5m)");
   auto* disable = app.add_subcommand("disable", "Take a backend out without waiting for what is in flight");
   add_backend(disable, words);
   disable->footer(
@@ -82,8 +86,7 @@ void add_backend_changes(CLI::App& app, AdminWords& words) {
   auto* command = app.add_subcommand("backend", "Add a backend to a pool, change its weight, or remove it");
   command->add_option("ACTION POOL/NAME", words.change, "add POOL/NAME URL, weight POOL/NAME N, or remove POOL/NAME")
       ->type_name("[URL|N]")
-      ->required()
-      ->expected(2, 3);
+      ->expected(0, 3);
   command->add_option("--weight", words.weight, "of one that is added (default 1)")->type_name("N");
   command->add_flag("--persist", words.persist, "over restarts, too: it is written to admin.state_file");
   add_where(command, words);

@@ -24,7 +24,7 @@ namespace weir::cli {
 struct AdminWords {
   std::string admin, token_file;
   bool json = false;
-  std::string backend, timeout = "60s";  // drain, disable, enable
+  std::string backend, timeout;  // drain, disable, enable; no timeout: what the pool makes of it
   bool no_wait = false;
   std::vector<std::string> change;  // backend: ACTION POOL/NAME [URL|N]
   std::string weight;

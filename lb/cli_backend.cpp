@@ -24,7 +24,8 @@ int usage(std::string_view what) {
 
 int change_backend(const AdminWords& words) {
   const auto& given = words.change;
-  const std::string what = given.empty() ? "" : given[0];
+  if (given.empty()) return usage("\"backend\" wants an action and a backend");
+  const std::string& what = given[0];
   if (what != "add" && what != "weight" && what != "remove")
     return usage(fmt::format("there is no \"backend {}\"", admin::printable(what)));
   if (given.size() != (what == "remove" ? 2u : 3u))

@@ -9,26 +9,23 @@
 
 namespace weir::cli {
 
-namespace {
-
-constexpr const char* kFiles = ":files\n";
-
-bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
-
-/// "-b, --bind ADDRESS", each name on its own.
-std::vector<std::string> names(const CLI::Option& option) {
+std::vector<std::string> names_of(const CLI::Option& option) {
   std::vector<std::string> result;
   for (const auto& name : option.get_snames()) result.push_back("-" + name);
   for (const auto& name : option.get_lnames()) result.push_back("--" + name);
   return result;
 }
 
+bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
+
+namespace {
+
 void write_options(const CLI::App& command, std::string& out) {
   for (const auto* option : command.get_options()) {
     if (option->get_positional() && !option->nonpositional()) {
       out += ".TP\n.I " + roff::escape(option->get_name(true)) + '\n';
     } else {
-      out += ".TP\n\\fB" + roff::escape(fmt::format("{}", fmt::join(names(*option), ", "))) + "\\fR";
+      out += ".TP\n\\fB" + roff::escape(fmt::format("{}", fmt::join(names_of(*option), ", "))) + "\\fR";
       if (takes_value(*option)) out += " \\fI" + roff::escape(option->get_type_name()) + "\\fR";
       out += '\n';
     }
@@ -44,31 +41,6 @@ void write_command(const CLI::App& command, std::string& out) {
   out += ".SS weir " + roff::escape(usage) + '\n' + roff::escape(command.get_description()) + ".\n";
   write_options(command, out);
   if (const auto footer = command.get_footer(); !footer.empty()) out += ".PP\n" + roff::verbatim(footer);
-}
-
-const CLI::Option* find_option(const CLI::App& command, const std::string& word) {
-  for (const auto* option : command.get_options())
-    for (const auto& name : names(*option))
-      if (name == word) return option;
-  return nullptr;
-}
-
-void add(const std::string& word, const std::string& what, const std::string& typed, std::string& out) {
-  if (word.starts_with(typed)) out += word + '\t' + what + '\n';
-}
-
-void complete_in(const CLI::App& command, const std::string& before, const std::string& typed, std::string& out) {
-  if (const auto* option = find_option(command, before); option && takes_value(*option)) {
-    if (option->get_type_name() == "FILE") out += kFiles;
-    return;  // another value: nothing that we could know
-  }
-  for (const auto* option : command.get_options()) {
-    if (typed.starts_with('-'))
-      for (const auto& name : names(*option)) add(name, option->get_description(), typed, out);
-    else if (option->get_positional() && option->get_name(true) == "FILE")
-      out += kFiles;
-  }
-  for (const auto* inner : command.get_subcommands({})) add(inner->get_name(), inner->get_description(), typed, out);
 }
 
 }  // namespace
@@ -125,20 +97,6 @@ A configuration for each feature.
 .SH SEE ALSO
 .BR weir.yaml (5)
 )";
-  return out;
-}
-
-std::string completions(const CLI::App& app, const std::vector<std::string>& words) {
-  std::string out;
-  if (words.empty()) return out;
-  const CLI::App* command = &app;
-  for (size_t i = 0; i + 1 < words.size(); ++i)
-    for (const auto* inner : command->get_subcommands({}))
-      if (inner->get_name() == words[i]) {
-        command = inner;
-        break;
-      }
-  complete_in(*command, words.size() > 1 ? words[words.size() - 2] : "", words.back(), out);
   return out;
 }
 

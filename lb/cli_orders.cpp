@@ -7,87 +7,128 @@
 #include <cstdio>
 #include <thread>
 
+#include "config/duration.hpp"
 #include "lb/admin/client.hpp"
 #include "lb/admin/table.hpp"
 #include "lb/cli_admin.hpp"
-#include "lb/demo_session.hpp"
 
 namespace weir::cli {
 namespace {
 
 namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
-constexpr auto kLook = std::chrono::milliseconds(100);
-constexpr auto kTell = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds kLook{100}, kTell{1000};
 
-uint64_t inflight_of(const json::value& backend) { return backend.at("inflight").to_number<uint64_t>(); }
-
-/// Empty: no sessions are sent to it any more.
-std::string sessions_until(const json::value& backend) {
-  const auto* until = backend.as_object().if_contains("sessions_until");
-  return until && until->is_string() ? admin::printable({until->as_string().data(), until->as_string().size()})
-                                     : std::string();
-}
+constexpr std::chrono::milliseconds kForRequests = std::chrono::seconds(60);  // of --timeout, once no session comes
 
 std::string seconds_since(Clock::time_point then) {
   return fmt::format("{:.1f} s", std::chrono::duration<double>(Clock::now() - then).count());
 }
 
-/// Tells how many are left: on a terminal in one line, else a line now and then.
+/// "18:20", "1:00:00".
+std::string on_a_clock(std::chrono::milliseconds time) {
+  const auto all = std::chrono::ceil<std::chrono::seconds>(time).count();
+  if (all < 3600) return fmt::format("{}:{:02}", all / 60, all % 60);
+  return fmt::format("{}:{:02}:{:02}", all / 3600, all / 60 % 60, all % 60);
+}
+
+uint64_t inflight_of(const json::value& backend) { return backend.at("inflight").to_number<uint64_t>(); }
+
+/// What a backend that drains still has to do.
+struct Left {
+  uint64_t inflight = 0;
+  bool serves_sessions = false;  // the rest is of them
+  uint64_t sessions = 0;
+  std::chrono::milliseconds deadline{}, over_in{};
+  std::string until;
+
+  explicit Left(const json::value& backend) : inflight(inflight_of(backend)) {
+    const auto& fields = backend.as_object();
+    const auto* left = fields.if_contains("sessions_left");  // an older daemon doesn't say
+    if (!left || left->is_null()) return;
+    serves_sessions = true;
+    sessions = left->to_number<uint64_t>();
+    deadline = std::chrono::milliseconds(backend.at("sessions_deadline_ms").to_number<int64_t>());
+    over_in = std::chrono::milliseconds(backend.at("sessions_over_in_ms").to_number<int64_t>());
+    until = admin::printable(std::string_view(backend.at("sessions_until").as_string()));
+  }
+  bool nothing() const { return inflight == 0 && over_in == std::chrono::milliseconds::zero(); }
+  std::string shown() const {
+    std::string text = fmt::format("{} in flight", inflight);
+    if (!serves_sessions) return text;
+    if (over_in == std::chrono::milliseconds::zero()) return text + ", its sessions are over";
+    text += ", " + admin::about_sessions(sessions);
+    if (sessions == 0) return fmt::format("{}, over in {} if none comes", text, on_a_clock(over_in));
+    return fmt::format("{}, {} to the deadline", text, on_a_clock(deadline));
+  }
+};
+
+/// Tells how much is left: on a terminal in one line that is always there, else a line now and then.
 class Progress {
  public:
   explicit Progress(std::string name) : name_(std::move(name)), terminal_(::isatty(STDOUT_FILENO)) {}
-  void show(uint64_t inflight) {
+  void show(const Left& left) {
     const auto now = Clock::now();
-    if (inflight == last_ || (!terminal_ && last_ != kNone && now - told_ < kTell)) return;
-    fmt::print("{}{}: {} in flight{}", terminal_ ? "\r" : "", name_, inflight, terminal_ ? "\x1b[K" : "\n");
+    const std::pair numbers(left.inflight, left.sessions);  // where lines are kept, the clock alone is no news
+    if (!terminal_ && (left.nothing() || numbers == last_ || now - told_ < kTell)) return;
+    fmt::print("{}{}: {}{}", terminal_ ? "\r" : "", name_, left.shown(), terminal_ ? "\x1b[K" : "\n");
     std::fflush(stdout);
-    last_ = inflight;
+    last_ = numbers;
     told_ = now;
   }
   void end() const {
-    if (terminal_ && last_ != kNone) fmt::print("\r\x1b[K");
+    if (!terminal_) return;
+    fmt::print("\r\x1b[K");
+    std::fflush(stdout);  // before what stderr has to say
   }
 
  private:
-  static constexpr uint64_t kNone = ~uint64_t{0};
   const std::string name_;
   const bool terminal_;
-  uint64_t last_ = kNone;
+  std::pair<uint64_t, uint64_t> last_{~uint64_t{0}, 0};
   Clock::time_point told_{};
 };
 
+int give_up(const std::string& name, const Left& left, Clock::time_point began) {
+  if (left.over_in > std::chrono::milliseconds::zero())
+    fmt::print(stderr, "weir: {} still gets the requests of its sessions, until {} (affinity.drain): {}\n", name,
+               left.until, admin::about_sessions(left.sessions));
+  fmt::print(stderr, "weir: {} still has {} in flight after {}; it stays drained until \"weir enable {}\"\n", name,
+             left.inflight, seconds_since(began), name);
+  return 1;
+}
+
 int wait_until_drained(admin::Client& client, const std::string& name, const std::string& path,
-                       std::chrono::milliseconds timeout) {
+                       std::optional<std::chrono::milliseconds> timeout) {
   const auto began = Clock::now();
   Progress progress(name);
+  bool had_sessions = false;
   // Twice: a worker that chose the backend just before the order may be about to send.
   for (int nothing = 0;;) {
     const auto backend = ask(client, "GET", path);
-    const uint64_t inflight = inflight_of(backend);
     if (backend.at("status") != "draining") {
       progress.end();
       throw admin::ClientError(fmt::format("{} is no longer draining but {}: somebody else gave another order", name,
                                            std::string(backend.at("status").as_string())));
     }
-    const std::string sessions = sessions_until(backend);
-    nothing = inflight == 0 && sessions.empty() ? nothing + 1 : 0;
+    const Left left(backend);
+    had_sessions |= left.serves_sessions;
+    if (!timeout) timeout = left.deadline + kForRequests;
+    nothing = left.nothing() ? nothing + 1 : 0;
     if (nothing == 2) {
       progress.end();
-      fmt::print("{}: drained, nothing in flight after {}\n", name, seconds_since(began));
+      fmt::print("{}: drained, nothing in flight{} after {}\n", name, had_sessions ? " and its sessions over" : "",
+                 seconds_since(began));
       return 0;
     }
-    if (Clock::now() - began >= timeout) {
+    const auto remaining = std::chrono::ceil<std::chrono::milliseconds>(*timeout - (Clock::now() - began));
+    if (nothing == 0 && remaining <= std::chrono::milliseconds::zero()) {
       progress.end();
-      if (!sessions.empty())
-        fmt::print(stderr, "weir: {} still gets the requests of its sessions, until {} (affinity.drain)\n", name,
-                   sessions);
-      fmt::print(stderr, "weir: {} still has {} in flight after {}; it stays drained until \"weir enable {}\"\n", name,
-                 inflight, seconds_since(began), name);
-      return 1;
+      return give_up(name, left, began);
     }
-    if (inflight) progress.show(inflight);
-    std::this_thread::sleep_for(std::min<Clock::duration>(kLook, timeout));
+    progress.show(left);
+    const auto look = std::clamp<std::chrono::milliseconds>(left.over_in, kLook, kTell);
+    std::this_thread::sleep_for(std::clamp(remaining, std::chrono::milliseconds(1), look));
   }
 }
 
@@ -105,10 +146,15 @@ int order(std::string_view what, const AdminWords& words) {
                admin::printable(words.backend));
     return 2;
   }
-  std::chrono::milliseconds timeout{};
-  if (what == "drain" && !demo::parse_duration(words.timeout, timeout)) {
-    fmt::print(stderr, "weir: --timeout {}: not a time; write one like 30s (at most 1h)\n", words.timeout);
-    return 2;
+  std::optional<std::chrono::milliseconds> timeout;
+  if (!words.timeout.empty()) {
+    std::string problem;
+    timeout =
+        config::parse_duration(words.timeout, std::chrono::milliseconds(0), std::chrono::hours(24 * 365), problem);
+    if (!timeout) {
+      fmt::print(stderr, "weir: --timeout: {}\n", admin::printable(problem));
+      return 2;
+    }
   }
   const auto client = make_client(words);
   const std::string path = fmt::format("/api/v1/pools/{}/backends/{}", pool, encoded(backend));

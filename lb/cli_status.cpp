@@ -41,6 +41,13 @@ std::string latency(const json::value& backend, const char* quantile) {
   return value.is_null() ? std::string() : in_milliseconds(value.to_number<double>());
 }
 
+/// Why it is in its state, and what keeps it there.
+std::string reason_of(const json::value& backend) {
+  const auto* left = backend.as_object().if_contains("sessions_left");
+  const bool serves = left && !left->is_null();
+  return text(backend, "reason") + (serves ? "; " + about_sessions(left->to_number<uint64_t>()) : std::string());
+}
+
 /// " (https)", " (tcp, 12 sessions)"; nothing where the daemon is an older one, which does not say.
 std::string carried_by(const json::object& listener) {
   if (!listener.contains("mode")) return {};
@@ -123,7 +130,7 @@ Table pool_table(const json::value& pools) {
                  {grouped(failures), failures ? Colour::yellow : Colour::none},
                  {latency(backend, "p50")},
                  {latency(backend, "p99")},
-                 {text(backend, "reason")}});
+                 {reason_of(backend)}});
       first = false;
     }
     if (first) table.add({{name, Colour::bold}, {"no backends", Colour::yellow}});

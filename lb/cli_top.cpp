@@ -10,12 +10,13 @@
 #include <cstdio>
 #include <ctime>
 #include <thread>
+#include <utility>
 
+#include "config/duration.hpp"
 #include "lb/admin/client.hpp"
 #include "lb/admin/table.hpp"
 #include "lb/admin/top.hpp"
 #include "lb/cli_admin.hpp"
-#include "lb/demo_session.hpp"
 
 namespace weir::cli {
 namespace {
@@ -148,12 +149,14 @@ int show_live(Client& client, TopSample first, std::chrono::milliseconds interva
 }  // namespace
 
 int top(const AdminWords& words) {
-  std::chrono::milliseconds interval{};
-  constexpr std::chrono::milliseconds kLeast{100};
-  if (!demo::parse_duration(words.interval, interval) || interval < kLeast) {
-    fmt::print(stderr, "weir: --interval {}: write a time like 1s (at least 100ms)\n", printable(words.interval));
+  std::string problem;
+  const auto given =
+      config::parse_duration(words.interval, std::chrono::milliseconds(100), std::chrono::hours(1), problem);
+  if (!given) {
+    fmt::print(stderr, "weir: --interval: {}\n", printable(problem));
     return 2;
   }
+  const std::chrono::milliseconds interval = *given;
   const auto client = make_client(words);
   TopSample first = take_sample(*client);
   if (::isatty(STDOUT_FILENO) && ::isatty(STDIN_FILENO)) return show_live(*client, std::move(first), interval);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/duration.hpp"
 #include "config/load.hpp"
 #include "config/suggest.hpp"
 #include "lb/cli_admin.hpp"
@@ -138,11 +139,14 @@ int print_manual(const CLI::App& app, const std::string& page) {
 }
 
 int run_demo_backend(Words& words) {
-  if (!weir::demo::parse_duration(words.delay, words.demo.delay)) {
-    fmt::print(stderr, "weir: --delay {}: not a time with its unit; write one like 200ms or 2s (at most 1h)\n",
-               words.delay);
+  std::string problem;
+  const auto delay =
+      weir::config::parse_duration(words.delay, std::chrono::milliseconds(0), std::chrono::hours(1), problem);
+  if (!delay) {
+    fmt::print(stderr, "weir: --delay: {}\n", problem);
     return 2;
   }
+  words.demo.delay = *delay;
   if (!weir::demo::parse_percent(words.fail, words.demo.fail_percent)) {
     fmt::print(stderr, "weir: --fail {}: not a share with its %; write one like 20%\n", words.fail);
     return 2;

@@ -37,16 +37,6 @@ Reply json_reply(std::string body) { return {200, "application/json", std::move(
 
 bool only_reads(std::string_view method) { return method == "GET" || method == "HEAD"; }
 
-/// " (did you mean "app"?); KNOWN: app, search"
-std::string hint(std::string_view name, std::string_view known_as, const std::vector<std::string>& known) {
-  constexpr size_t kListed = 50;
-  const std::string near = config::nearest(name, known);
-  const auto end = known.begin() + static_cast<ptrdiff_t>(std::min(known.size(), kListed));
-  return fmt::format("{}; {}: {}{}", near.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", near), known_as,
-                     fmt::join(known.begin(), end, ", "),
-                     known.size() > kListed ? fmt::format(" and {} more", known.size() - kListed) : "");
-}
-
 /// Where a backend stands, or why there is none of that name.
 struct Place {
   const PoolEntry* pool = nullptr;
@@ -67,12 +57,12 @@ Place find_backend(const Inventory& inventory, std::string_view pool, std::strin
     }
   }
   if (!known)
-    return {
-        nullptr, 0,
-        problem(404, fmt::format("there is no pool \"{}\"{}", pool.substr(0, 64), hint(pool, "the pools are", pools)))};
+    return {nullptr, 0,
+            problem(404, fmt::format("there is no pool \"{}\"{}", pool.substr(0, 64),
+                                     config::suggest_and_list(pool, pools, "the pools are")))};
   return {nullptr, 0,
           problem(404, fmt::format("pool {} has no backend \"{}\"{}", pool, name.substr(0, 64),
-                                   hint(name, "its backends are", backends)))};
+                                   config::suggest_and_list(name, backends, "its backends are")))};
 }
 
 std::vector<std::string_view> segments(std::string_view path) {

@@ -54,11 +54,18 @@ json::object responses_object(const std::vector<BackendCells>& cells) {
   return object;
 }
 
-/// Until when a backend that drains still gets the requests of its sessions; null: it doesn't.
-json::value sessions_until(const config::Pool& pool, const BackendState& state) {
-  if (!pool.affinity || state.order.load() != BackendOrder::drain) return nullptr;
-  const Duration left = proxy::drain_deadline(*pool.affinity, state) - monotonic_now();
-  return left > Duration::zero() ? time_or_null(wall_now_ns() + left.count()) : nullptr;
+int64_t milliseconds(Duration duration) { return std::chrono::ceil<std::chrono::milliseconds>(duration).count(); }
+
+/// Of a backend that drains and still gets the requests of its sessions; null: it doesn't.
+void add_sessions(json::object& object, const config::Pool& pool, const BackendState& state) {
+  proxy::SessionsLeft left;
+  if (pool.affinity && state.order.load() == BackendOrder::drain)
+    left = proxy::sessions_left(*pool.affinity, state, monotonic_now());
+  const bool some = left.until_deadline > Duration::zero();
+  object["sessions_until"] = some ? time_or_null(wall_now_ns() + left.until_deadline.count()) : nullptr;
+  object["sessions_left"] = some ? json::value(left.about) : nullptr;
+  object["sessions_deadline_ms"] = some ? json::value(milliseconds(left.until_deadline)) : nullptr;
+  object["sessions_over_in_ms"] = some ? json::value(milliseconds(left.until_over)) : nullptr;
 }
 
 json::value affinity_object(const PoolEntry& pool) {
@@ -74,6 +81,7 @@ json::value affinity_object(const PoolEntry& pool) {
   object["cookie"] = affinity->cookie;
   object["ttl_ms"] = affinity->ttl.count();
   object["drain_ms"] = affinity->drain.count();
+  object["idle_ms"] = affinity->idle.count();
   object["requests"] = std::move(results);
   return object;
 }
@@ -96,7 +104,7 @@ json::object backend_object(const config::Pool& pool, size_t index, const Backen
   object["health"] = to_string(state.health.load());
   object["reason"] = reason;
   object["since"] = since;
-  object["sessions_until"] = sessions_until(pool, state);
+  add_sessions(object, pool, state);
   object["source"] = config.discovered ? "dns" : config.added ? "api" : "file";
   object["weight"] = config.weight;
   object["effective_weight"] = config.weight * (state.weight_permille.load() / 1000.0);

@@ -18,6 +18,7 @@
 #include "lb/admin/text_format.hpp"
 #include "lb/admin/tls_metrics.hpp"
 #include "lb/base/log.hpp"
+#include "lb/proxy/affinity.hpp"
 
 namespace weir::admin {
 namespace {
@@ -357,7 +358,15 @@ void collect_backends(const Inventory& inventory, std::vector<MetricFamily>& fam
     checks.add({{"pool", b.state.pool}, {"backend", b.state.name}, {"result", "ok"}}, b.state.checks_ok.load());
     checks.add({{"pool", b.state.pool}, {"backend", b.state.name}, {"result", "failed"}}, b.state.checks_failed.load());
   });
-  for (auto* family : {&statuses, &responses, &checks}) family->move_to(families);
+  FamilyWriter sessions("weir_backend_sessions_left",
+                        "About how many sessions it has answered while it drains, and within affinity.idle; only then.",
+                        MetricType::Gauge);
+  for_each_backend(inventory, [&](const BackendEntry& b) {
+    if (!b.pool.affinity || b.state.order.load() != BackendOrder::drain) return;
+    const auto left = proxy::sessions_left(*b.pool.affinity, b.state, monotonic_now());
+    sessions.add({{"pool", b.state.pool}, {"backend", b.state.name}}, left.about);
+  });
+  for (auto* family : {&statuses, &responses, &checks, &sessions}) family->move_to(families);
 }
 
 /// A folded histogram has one series a pool, without the label that was folded: a sum by pool gives the same in both

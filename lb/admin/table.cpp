@@ -135,6 +135,11 @@ std::string in_time(uint64_t seconds) {
   return fmt::format("{} d {} h", seconds / kDay, seconds % kDay / kHour);
 }
 
+std::string about_sessions(uint64_t left) {
+  if (left == 0) return "no session seen";
+  return fmt::format("about {} session{} left", grouped(left), left == 1 ? "" : "s");
+}
+
 std::string in_rate(double per_second) {
   if (per_second <= 0) return "0";
   if (per_second < 9.95) return fmt::format("{:.1f}", per_second);

@@ -52,6 +52,8 @@ std::string in_bytes(uint64_t bytes);
 std::string in_milliseconds(double milliseconds);
 /// "45 s", "3 min", "5 h 20 min", "12 d 4 h"
 std::string in_time(uint64_t seconds);
+/// "about 12 sessions left", of a backend that drains.
+std::string about_sessions(uint64_t left);
 /// "0", "0.4", "17", "1.2k", "34k": a rate a second.
 std::string in_rate(double per_second);
 

@@ -29,6 +29,8 @@ TopBackend backend_of(const json::value& from, int64_t now) {
   backend.name = text(from, "name");
   backend.status = text(from, "status");
   backend.reason = text(from, "reason");
+  if (const auto* left = from.as_object().if_contains("sessions_left"); left && !left->is_null())
+    backend.reason += "; " + about_sessions(left->to_number<uint64_t>());
   backend.since_seconds = age_of(text(from, "since"), now);
   backend.weight = from.at("effective_weight").to_number<double>();
   backend.backup = from.at("backup").as_bool();

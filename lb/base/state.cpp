@@ -14,6 +14,12 @@ std::string_view to_string(BackendStatus status) {
   return "invalid";
 }
 
+void BackendState::count_sessions() {
+  if (counted_) return;
+  counted_ = std::make_unique<SlidingHyperLogLog>();
+  sessions.store(counted_.get(), std::memory_order_release);
+}
+
 std::string_view to_string(AffinityResult result) {
   switch (result) {
     case AffinityResult::hit: return "hit";

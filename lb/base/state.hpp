@@ -11,11 +11,13 @@
 #include <vector>
 
 #include "lb/base/cause.hpp"
+#include "lb/base/clock.hpp"
 #include "lb/base/content_coding.hpp"
 #include "lb/base/counters.hpp"
 #include "lb/base/endpoint.hpp"
 #include "lb/base/http2.hpp"
 #include "lb/base/proxy_protocol.hpp"
+#include "lb/base/sliding_hyperloglog.hpp"
 #include "lb/base/tls_failure.hpp"
 #include "lb/base/trace_counters.hpp"
 
@@ -52,6 +54,7 @@ struct alignas(64) BackendCells {
   Histogram latency;  // first byte of the attempt sent → response head
   // HTTP/2: requests; RST_STREAM both ways; GOAWAY; connections that broke the protocol.
   Counter http2_streams, http2_resets_received, http2_resets_sent, http2_goaways, http2_failures;
+  std::atomic<uint32_t> session_tick{0};  // tick_of() its last answer to a session; 0: none
 };
 
 struct BackendState {
@@ -72,11 +75,19 @@ struct BackendState {
   std::atomic<uint32_t> weight_permille{1000};  // slow start
   std::atomic<uint64_t> ejections{0}, checks_ok{0}, checks_failed{0}, transitions{0};
   std::vector<BackendCells> cells;  // by worker
+  const TimePoint created = monotonic_now();
+  /// The sessions that it answers while it drains; null until it was first told to. Never replaced.
+  std::atomic<SlidingHyperLogLog*> sessions{nullptr};
+  /// Makes `sessions`, on the control thread and before the order is seen.
+  void count_sessions();
   /// Why it is in its state, for people; guarded by reason_mutex, never touched on the request path.
   mutable std::mutex reason_mutex;
   std::string reason;
   std::string ordered_by;  // who gave the order, empty with BackendOrder::serve
   int64_t since_wall_ns = 0;
+
+ private:
+  std::unique_ptr<SlidingHyperLogLog> counted_;
 };
 
 /// What became of the session of a request that a backend has answered (techniques §1).

@@ -1,7 +1,9 @@
 #include "lb/proxy/affinity.hpp"
 
+#include <algorithm>
 #include <ctime>
 
+#include "lb/base/hash.hpp"
 #include "lb/net/cookies.hpp"
 #include "lb/proxy/exchange.hpp"
 
@@ -64,6 +66,22 @@ bool serves_its_sessions(const Pool& pool, const std::vector<bool>& takes_reques
   return now < drain_deadline(*pool.config->affinity, state);
 }
 
+SessionsLeft sessions_left(const config::Affinity& affinity, const BackendState& backend, TimePoint now) {
+  const TimePoint deadline = drain_deadline(affinity, backend);
+  SessionsLeft left;
+  left.until_deadline = left.until_over = std::max(deadline - now, Duration::zero());
+  if (now >= deadline) return left;
+  const TimePoint ordered(Duration(backend.ordered_at_ns.load()));
+  const bool idles = affinity.idle > Duration::zero();
+  if (const auto* sessions = backend.sessions.load(std::memory_order_acquire))
+    left.about = sessions->estimate(tick_of(idles ? std::max(ordered, now - affinity.idle) : ordered));
+  if (!idles) return left;
+  uint32_t last = tick_of(backend.created);  // nobody knows what was before
+  for (const auto& worker : backend.cells) last = std::max(last, worker.session_tick.load(std::memory_order_relaxed));
+  left.until_over = std::clamp<Duration>(end_of_tick(last) + affinity.idle - now, Duration::zero(), left.until_over);
+  return left;
+}
+
 // ---- steps of a request ----
 
 void Exchange::look_for_home() {
@@ -71,6 +89,7 @@ void Exchange::look_for_home() {
   home_ = home.found.backend;
   home_verdict_ = home.found.verdict;
   home_renew_ = home.found.renew;
+  session_ = home.found.session;
   hide_cookie_ = home.sent;
 }
 
@@ -91,9 +110,23 @@ void Exchange::give_affinity(ResponseContext& context, char* room) {
   const auto result = at_home ? AffinityResult::hit : result_without_backend(home_verdict_);
   pool_->cells->affinity[static_cast<size_t>(result)].add();
   // While its backend is only busy, the session stays there.
-  if (at_home ? !home_renew_ : home_full_) return;
+  if (!at_home && home_full_) return;
+  const bool known = home_verdict_ == Affinity::Verdict::valid || home_verdict_ == Affinity::Verdict::gone;
+  if (!known) session_ = Affinity::new_session(worker_.rng());
+  note_session();
+  if (at_home && !home_renew_) return;
   context.cookie_name = pool_->pool->config->affinity->cookie;
-  context.cookie_value = {room, pool_->pool->affinity->write(backend_index_, std::time(nullptr), room)};
+  context.cookie_value = {room, pool_->pool->affinity->write(backend_index_, session_, std::time(nullptr), room)};
+}
+
+/// Its backend has answered a session. While that doesn't drain, it is one store to a line that is this worker's alone.
+void Exchange::note_session() {
+  const uint32_t tick = tick_of(worker_.now);
+  const UpstreamSet& set = *pool_->upstreams[backend_index_];
+  set.cells->session_tick.store(tick, std::memory_order_relaxed);
+  if (set.backend->order.load(std::memory_order_acquire) != BackendOrder::drain) return;
+  if (auto* sessions = set.backend->sessions.load(std::memory_order_acquire))
+    sessions->add(stable_hash({session_.data(), session_.size()}), tick);
 }
 
 }  // namespace weir::proxy

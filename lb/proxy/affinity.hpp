@@ -25,4 +25,13 @@ bool serves_its_sessions(const Pool& pool, const std::vector<bool>& takes_reques
 /// When a backend that drains loses its sessions; only with BackendOrder::drain.
 TimePoint drain_deadline(const config::Affinity& affinity, const BackendState& backend);
 
+/// What a backend that drains still has of its sessions.
+struct SessionsLeft {
+  uint64_t about = 0;         // that it has answered since the order, and within affinity.idle
+  Duration until_deadline{};  // affinity.drain; 0: past it, no session is sent to it
+  Duration until_over{};      // until they count as over if none of them comes before; at most until_deadline
+};
+/// Only with BackendOrder::drain. Who asks is not on the request path: it reads 16 KiB.
+SessionsLeft sessions_left(const config::Affinity& affinity, const BackendState& backend, TimePoint now);
+
 }  // namespace weir::proxy

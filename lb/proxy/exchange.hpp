@@ -187,6 +187,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void look_for_home();
   bool take_home();
   void give_affinity(ResponseContext& context, char* room);
+  void note_session();
 
   // forward.cpp
   void forward_request_start(std::string_view request_head);
@@ -289,6 +290,7 @@ class Exchange final : public Timer, public UpstreamUser {
   uint32_t backend_index_ = 0;                // of the current attempt, in the pool
   uint32_t home_ = route::Affinity::kNobody;  // the backend that the cookie names
   route::Affinity::Verdict home_verdict_ = route::Affinity::Verdict::absent;
+  route::Affinity::Session session_{};
   bool home_renew_ = false, home_full_ = false, hide_cookie_ = false;
   uint32_t max_forwards_ = kNoMaxForwards;  // to be sent on
   uint32_t upstream_keep_alive_ = 0;        // seconds the backend announced, 0: none

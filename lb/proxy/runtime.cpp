@@ -39,6 +39,7 @@ void take_order(const BackendState& from, BackendState& to) {
   const std::scoped_lock lock(from.reason_mutex, to.reason_mutex);
   to.ordered_by = from.ordered_by;
   to.ordered_at_ns.store(from.ordered_at_ns.load());
+  if (from.order.load() == BackendOrder::drain) to.count_sessions();
   to.order.store(from.order.load());
 }
 

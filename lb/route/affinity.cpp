@@ -39,15 +39,18 @@ bool signed_by(const SigningKey& key, const AffinityCookie& cookie) {
 }  // namespace
 
 bool parse_affinity_cookie(std::string_view text, AffinityCookie& out) {
-  constexpr size_t kExpiryAt = kVersion.size() + Affinity::kIdBytes + 1;
+  constexpr size_t kSessionAt = kVersion.size() + Affinity::kIdBytes + 1;
+  constexpr size_t kExpiryAt = kSessionAt + Affinity::kSessionBytes + 1;
   constexpr size_t kShortest = kExpiryAt + 1 + 1 + Affinity::kSignatureBytes;
   if (text.size() < kShortest || text.size() > Affinity::kMostBytes || !text.starts_with(kVersion)) return false;
   const size_t signature_at = text.size() - Affinity::kSignatureBytes;
   out.id = text.substr(kVersion.size(), Affinity::kIdBytes);
+  out.session = text.substr(kSessionAt, Affinity::kSessionBytes);
   out.signature = text.substr(signature_at);
   out.signed_part = text.substr(0, signature_at - 1);
-  if (text[kExpiryAt - 1] != '.' || text[signature_at - 1] != '.') return false;
-  if (!is_base64url(out.id) || !is_base64url(out.signature)) return false;
+  for (const size_t dot : {kSessionAt - 1, kExpiryAt - 1, signature_at - 1})
+    if (text[dot] != '.') return false;
+  if (!is_base64url(out.id) || !is_base64url(out.session) || !is_base64url(out.signature)) return false;
   const std::string_view digits = out.signed_part.substr(kExpiryAt);
   if (digits[0] < '1' || digits[0] > '9') return false;
   const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), out.expiry);
@@ -84,19 +87,33 @@ Affinity::Found Affinity::read(std::string_view text, int64_t now) const {
   AffinityCookie cookie;
   if (!parse_affinity_cookie(text, cookie)) return {Verdict::forged};
   if (cookie.expiry <= now) return {Verdict::expired};
+  Session session;
+  std::copy(cookie.session.begin(), cookie.session.end(), session.begin());
   const Slot* slot = find(cookie.id);
   if (!slot) {
     const auto verifies = [&](const SigningKey& key) { return signed_by(key, cookie); };
-    return {std::any_of(keys_.begin(), keys_.end(), verifies) ? Verdict::gone : Verdict::forged};
+    if (std::none_of(keys_.begin(), keys_.end(), verifies)) return {Verdict::forged};
+    return {Verdict::gone, kNobody, false, session};
   }
   if (!signed_by(keys_[slot->key], cookie)) return {Verdict::forged};
   const int64_t left = cookie.expiry - now;
-  return {Verdict::valid, slot->backend, left * 2 < ttl_ || left > ttl_};
+  return {Verdict::valid, slot->backend, left * 2 < ttl_ || left > ttl_, session};
 }
 
-size_t Affinity::write(uint32_t backend, int64_t now, char* out) const {
+Affinity::Session Affinity::new_session(uint64_t random) {
+  constexpr size_t kBytes = kSessionBytes * 3 / 4;
+  uint8_t bytes[kBytes];
+  std::memcpy(bytes, &random, kBytes);
+  Session session;
+  write_base64url(bytes, kBytes, session.data());
+  return session;
+}
+
+size_t Affinity::write(uint32_t backend, const Session& session, int64_t now, char* out) const {
   char* at = std::copy(kVersion.begin(), kVersion.end(), out);
   at = std::copy(own_[backend].begin(), own_[backend].end(), at);
+  *at++ = '.';
+  at = std::copy(session.begin(), session.end(), at);
   *at++ = '.';
   at = std::to_chars(at, out + kMostBytes, now + ttl_).ptr;
   const auto signature = keys_[0].sign({out, static_cast<size_t>(at - out)});

@@ -1,10 +1,12 @@
 // Session affinity (techniques §1): a cookie that names the backend of a session, signed, so that no table is needed
 // and every instance with the secret can read it. Pure: keys and time are passed in.
 //
-//   v1.<id>.<expiry>.<signature>
+//   v1.<id>.<session>.<expiry>.<signature>
 //
-// id: 96 bits of HMAC(K, "backend:" + name). expiry: Unix seconds. signature: HMAC(K, all before it without its dot).
-// K = HMAC(key, "weir affinity " + pool), so that a cookie of one pool is worth nothing in another. Both in base64url.
+// id: 96 bits of HMAC(K, "backend:" + name). session: 48 random bits that tell one session from another, so that those
+// of a backend can be counted; they stay the same for as long as the session lives. expiry: Unix seconds. signature:
+// HMAC(K, all before it without its dot). K = HMAC(key, "weir affinity " + pool), so that a cookie of one pool is worth
+// nothing in another. All but the time in base64url.
 #pragma once
 #include <array>
 #include <chrono>
@@ -19,7 +21,7 @@ namespace weir::route {
 
 /// The parts of a cookie that has the form of one; they point into it.
 struct AffinityCookie {
-  std::string_view id, signature;
+  std::string_view id, session, signature;
   std::string_view signed_part;
   int64_t expiry = 0;  // Unix seconds
 };
@@ -29,9 +31,10 @@ bool parse_affinity_cookie(std::string_view text, AffinityCookie& out);
 
 class Affinity {
  public:
-  static constexpr size_t kIdBytes = 16, kSignatureBytes = 43, kMostDigits = 12;
-  static constexpr size_t kMostBytes = 3 + kIdBytes + 1 + kMostDigits + 1 + kSignatureBytes;
+  static constexpr size_t kIdBytes = 16, kSessionBytes = 8, kSignatureBytes = 43, kMostDigits = 12;
+  static constexpr size_t kMostBytes = 3 + kIdBytes + 1 + kSessionBytes + 1 + kMostDigits + 1 + kSignatureBytes;
   static constexpr uint32_t kNobody = ~uint32_t{0};
+  using Session = std::array<char, kSessionBytes>;
 
   enum class Verdict : uint8_t {
     absent,
@@ -44,6 +47,7 @@ class Affinity {
     Verdict verdict = Verdict::absent;
     uint32_t backend = kNobody;  // with `valid`: index among the names
     bool renew = false;          // past half of its time, or made for a longer one
+    Session session{};           // with `valid` and `gone`
   };
 
   /// `keys`: at least one; the first signs, each verifies. `backends`: their names.
@@ -52,8 +56,10 @@ class Affinity {
 
   /// One HMAC; if the id belongs to none of the backends, one a key. `now`: Unix seconds.
   Found read(std::string_view cookie, int64_t now) const;
-  /// The cookie of a backend, at most kMostBytes; how many.
-  size_t write(uint32_t backend, int64_t now, char* out) const;
+  /// The number of a new session, of random bits.
+  static Session new_session(uint64_t random);
+  /// The cookie of a session at a backend, at most kMostBytes; how many.
+  size_t write(uint32_t backend, const Session& session, int64_t now, char* out) const;
 
  private:
   using Id = std::array<char, kIdBytes>;

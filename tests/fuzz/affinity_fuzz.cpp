@@ -1,5 +1,5 @@
-// Affinity cookies. What is taken for one is what write() makes for that backend and time, byte for byte; and the other
-// pairs of a Cookie field come through untouched. The first byte chooses between the two.
+// Affinity cookies. What is taken for one is what write() makes for that backend, session and time, byte for byte; and
+// the other pairs of a Cookie field come through untouched. The first byte chooses between the two.
 #include <string>
 #include <string_view>
 
@@ -28,8 +28,8 @@ std::string check_cookie(std::string_view text) {
   if (parts.expiry <= 0) return "a time before all times";
   if (found.verdict != Affinity::Verdict::valid) return "";
   char room[Affinity::kMostBytes];
-  const size_t size = affinity().write(found.backend, parts.expiry - 8 * 3600, room);
-  return std::string_view(room, size) == text ? "" : "two cookies for one backend and time";
+  const size_t size = affinity().write(found.backend, found.session, parts.expiry - 8 * 3600, room);
+  return std::string_view(room, size) == text ? "" : "two cookies for one backend, session and time";
 }
 
 std::string check_pieces(std::string_view field) {

@@ -18,10 +18,10 @@ def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def sign(key, backend, expiry, pool="app"):
+def sign(key, backend, expiry, pool="app", session="c2Vzc2lv"):
     """A cookie as docs/affinity.md has it."""
     own = hmac.new(key.encode(), b"weir affinity " + pool.encode(), hashlib.sha256).digest()
-    text = f"v1.{b64(hmac.new(own, b'backend:' + backend.encode(), hashlib.sha256).digest()[:12])}.{expiry}"
+    text = f"v1.{b64(hmac.new(own, b'backend:' + backend.encode(), hashlib.sha256).digest()[:12])}.{session}.{expiry}"
     return f"{text}.{b64(hmac.new(own, text.encode(), hashlib.sha256).digest())}"
 
 
@@ -52,8 +52,8 @@ def cookies_of(answer):
 class Session:
     """A browser: keeps the cookies that it is given."""
 
-    def __init__(self, test, daemon):
-        self.test, self.jar = test, {}
+    def __init__(self, daemon):
+        self.jar = {}
         self.home = self.get(daemon, "/login").text
 
     def headers(self):
@@ -107,7 +107,7 @@ class Affinity(WeirTest):
         servers = self.servers()
         one, two = self.weir(self.settings(servers)), self.weir(self.settings(servers))
         rounds = 50 if os.environ.get("WEIR_FULL") else 5
-        sessions = [Session(self, (one, two)[i % 2]) for i in range(40)]
+        sessions = [Session((one, two)[i % 2]) for i in range(40)]
         self.assertEqual({s.home for s in sessions}, {"b1", "b2", "b3"})
         lost = sum(session.many(daemon, 25) for _ in range(rounds) for session in sessions for daemon in (one, two))
         self.assertEqual(lost, 0)
@@ -122,17 +122,18 @@ class Affinity(WeirTest):
         value, _, attributes = line.partition("; ")
         self.assertEqual(attributes, "Path=/; HttpOnly; SameSite=Lax")
         value = value.partition("=")[2]
-        expiry = int(value.split(".")[2])
+        session, expiry = value.split(".")[2], int(value.split(".")[3])
         self.assertTrue(abs(expiry - time.time() - 8 * 3600) < 60, expiry)
-        self.assertEqual(value, sign(KEY, "b1", expiry))
+        self.assertEqual(value, sign(KEY, "b1", expiry, session=session))
         # It is not sent again, and the backend sees the other cookies alone.
         answer = daemon.get("/", [("Cookie", f"a=1; {COOKIE}={value}; b=2")])
         self.assertEqual(cookies_of(answer), {})
         self.assertIn("Cookie: a=1; b=2\n", answer.text)
         self.assertNotIn("v1.", answer.text)
         # Past half of its time it is.
-        answer = daemon.get("/", [("Cookie", f"{COOKIE}={sign(KEY, 'b1', int(time.time()) + 3 * 3600)}")])
+        answer = daemon.get("/", [("Cookie", f"{COOKIE}={sign(KEY, 'b1', int(time.time()) + 3 * 3600, session=session)}")])
         self.assertEqual(list(cookies_of(answer)), [COOKIE])
+        self.assertEqual(cookies_of(answer)[COOKIE].split(".")[2], session, "it is still the same session")
         self.assertEqual(self.results(daemon), {"hit": 2, "new": 1, "broken": 0, "forged": 0})
 
     def test_forged_and_expired_count_as_none(self):
@@ -156,13 +157,13 @@ class Affinity(WeirTest):
         servers = self.servers()
         settings = self.settings(servers)
         daemon = self.weir(settings)
-        sessions = [Session(self, daemon) for _ in range(12)]
+        sessions = [Session(daemon) for _ in range(12)]
         for keys in ((KEY, OTHER), (OTHER, KEY)):
             self.write_keys(*keys)
             self.assertEqual(daemon.reload(settings).changes, "1")
             self.assertEqual(sum(s.many(daemon, 5) for s in sessions), 0, keys)
         # A new session is signed with the new key; the old key goes when its cookies have expired.
-        young = Session(self, daemon)
+        young = Session(daemon)
         self.write_keys(OTHER)
         daemon.reload(settings)
         self.assertEqual(young.many(daemon, 5), 0)
@@ -178,7 +179,7 @@ class Affinity(WeirTest):
 
     def test_draining_keeps_its_sessions_until_the_deadline(self):
         daemon = self.weir(self.settings(self.servers(), {"drain": "4s"}))
-        sessions = [Session(self, daemon) for _ in range(12)]
+        sessions = [Session(daemon) for _ in range(12)]
         at_b1 = [s for s in sessions if s.home == "b1"]
         self.assertTrue(at_b1)
         began = time.monotonic()
@@ -202,9 +203,81 @@ class Affinity(WeirTest):
         code, out, err = daemon.command("drain", "app/b1", "--timeout", "30s")
         self.assertEqual((code, err), (0, ""))
 
+    def test_draining_at_load_loses_no_session(self):
+        """Two instances, six clients, 60 sessions; b1 is drained on both while they go on, and keeps its own until the deadline."""
+        seconds = 60 if os.environ.get("WEIR_FULL") else 3
+        settings = self.settings(self.servers(), {"drain": f"{seconds + 60}s"})
+        both = self.weir(settings), self.weir(settings)
+        sessions = [Session(both[i % 2]) for i in range(60)]
+        lost, asked, ended = [], [], threading.Event()
+
+        def client(own):
+            while not ended.is_set():
+                for session in own:
+                    for daemon in both:
+                        lost.append(session.many(daemon, 5))
+                        asked.append(5)
+        threads = [threading.Thread(target=client, args=(sessions[i::6],)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        self.addCleanup(lambda: [ended.set()] + [thread.join(60) for thread in threads])
+        for daemon in both:
+            self.assertEqual(daemon.command("drain", "app/b1", "--no-wait")[0], 0)
+        drained, known = len(asked), len(self.handlers[0].sessions)
+        at_b1 = sum(s.home == "b1" for s in sessions)
+        self.assertGreater(at_b1, 0)
+        for daemon in both:
+            wait_until(lambda: abs(daemon.backend("b1")["sessions_left"] - at_b1) <= 4, what=f"{at_b1} sessions left")
+        time.sleep(seconds)
+        wait_until(lambda: len(asked) > drained + 120, what="every session was asked after the order")
+        ended.set()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(sum(lost), 0, f"of {sum(asked)} requests")
+        self.assertEqual(len(self.handlers[0].sessions), known, "a new session at the draining backend")
+        for daemon in both:
+            self.assertEqual(daemon.metrics().sum("weir_backend_sessions_left", backend="b1"), daemon.backend("b1")["sessions_left"])
+        print(f"    {sum(asked)} requests, {at_b1} of 60 sessions at the draining backend, {sum(lost)} lost")
+
+    def test_drain_ends_when_no_session_comes_any_more(self):
+        daemon = self.weir(self.settings(self.servers(), {"drain": "1h", "idle": "2s"}))
+        sessions = [Session(daemon) for _ in range(12)]
+        result = []
+        thread = threading.Thread(target=lambda: result.append(daemon.command("drain", "app/b1", timeout=120)))
+        thread.start()
+        wait_until(lambda: daemon.backend("b1")["status"] == "draining")
+        at_b1 = [s for s in sessions if s.home == "b1"]
+        self.assertTrue(at_b1)
+        # While they go on it waits, for longer than `idle`; unless this machine was away for so long.
+        until, left, said = time.monotonic() + 4, 0, ""
+        while time.monotonic() < until and thread.is_alive():
+            self.assertEqual(sum(s.many(daemon, 1) for s in at_b1), 0)
+            left = max(left, daemon.backend("b1")["sessions_left"])
+            said = said or daemon.command("status")[1]
+        self.assertAlmostEqual(left, len(at_b1), delta=3)
+        self.assertRegex(said, r"drained by uid \d+; about \d+ sessions? left")
+        thread.join(60)
+        code, out, err = result[0]
+        self.assertEqual((code, err), (0, ""), out)
+        self.assertRegex(out, r"app/b1: 0 in flight, about \d+ sessions? left, 59:\d\d to the deadline\n")
+        self.assertRegex(out, r"app/b1: drained, nothing in flight and its sessions over after \d")
+        # They are still its own, if they come back before the deadline.
+        self.assertEqual(sessions[0].many(daemon, 1), 0)
+        self.assertEqual(daemon.command("enable", "app/b1")[0], 0)
+        self.assertIsNone(daemon.backend("b1")["sessions_left"])
+        self.assertEqual(sum(s.many(daemon, 1) for s in at_b1), 0)
+
+    def test_drain_without_sessions_ends_at_the_deadline_at_the_latest(self):
+        for affinity in ({"drain": "1s"}, {"drain": "1h", "idle": "1s"}, {"drain": "1s", "idle": "off"}):
+            daemon = self.weir(self.settings(self.servers(), affinity))
+            code, out, err = daemon.command("drain", "app/b1")
+            self.assertEqual((code, err), (0, ""), (affinity, out))
+            self.assertRegex(out, r"\A(app/b1: 0 in flight, no session seen, over in 0:0\d if none comes\n)?app/b1: drained, ")
+            daemon.stop()
+
     def test_disabled_gets_nothing_and_the_session_moves_for_good(self):
         daemon = self.weir(self.settings(self.servers()))
-        session = Session(self, daemon)
+        session = Session(daemon)
         self.assertEqual(daemon.command("disable", f"app/{session.home}")[0], 0)
         answer = session.get(daemon, "/login")
         self.assertNotEqual(answer.text, session.home)
@@ -214,7 +287,7 @@ class Affinity(WeirTest):
     def test_a_dead_backend_breaks_its_sessions_and_no_request(self):
         origins = self.servers(2)
         daemon = self.weir(self.settings(origins, eject=False))
-        session = Session(self, daemon)
+        session = Session(daemon)
         origins[int(session.home[1]) - 1].kill()
         answer = session.get(daemon, "/login")
         self.assertEqual(answer.status, 200)

@@ -53,12 +53,14 @@ class BackendChanges(BackendChangesTest):
 
     def test_errors_say_what_exists(self):
         daemon = self.weir(self.shape("ab", state=False))
-        self.assertIn('there is no pool "ap"; did you mean "app"?', self.order(daemon, "remove", "ap/a", code=1))
+        self.assertIn('there is no pool "ap" (did you mean "app"?); the pools are: app', self.order(daemon, "remove", "ap/a", code=1))
         self.assertIn("its backends are: a, b", self.order(daemon, "weight", "app/zzz", "1", code=1))
         self.assertIn("the scheme is missing", self.order(daemon, "add", "app/c", "127.0.0.1:1", code=1))
         self.assertIn("no weight", self.order(daemon, "weight", "app/a", "many", code=1))
         self.assertIn("there is no admin.state_file", self.order(daemon, "weight", "app/a", "2", "--persist", code=1))
         self.assertIn("backend add POOL/NAME URL", self.order(daemon, "ad", "app/a", "2", code=2))
+        for words in ((), ("add",), ("add", "app/a"), ("remove",)):
+            self.assertIn('write "weir backend add POOL/NAME URL"', self.order(daemon, *words, code=2))
         self.assertIn("takes two words", self.order(daemon, "add", "app/a", code=2))
         self.order(daemon, "remove", "app/a")
         self.assertIn("the last backend", self.order(daemon, "remove", "app/b", code=1))

@@ -2,10 +2,11 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
-from harness import WeirTest, binary, run_command
+from harness import WeirTest, binary, config, echo, run_command
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMPLETIONS = os.path.join(ROOT, "packaging", "completions")
@@ -67,8 +68,8 @@ class Manual(WeirTest):
 
 
 class Completions(WeirTest):
-    def complete(self, *words, directory=None):
-        code, out, err = run_command("complete", *words, directory=directory)
+    def complete(self, *words, directory=None, **environment):
+        code, out, err = run_command("complete", *words, directory=directory, environment=environment)
         self.assertEqual((code, err), (0, ""))
         return [line.partition("\t")[0] for line in out.splitlines()]
 
@@ -84,6 +85,34 @@ class Completions(WeirTest):
         self.assertEqual(self.complete("demo-backend", "--verbose", "--na"), ["--name"])
         self.assertEqual(self.complete("version", ""), [])
         self.assertEqual(self.complete("nonsense", "--zz"), [])
+
+    def test_files(self):
+        for command in ("run", "check", "explain"):
+            self.assertEqual(self.complete(command, ""), [":files"], command)
+        self.assertEqual(self.complete("explain", "weir.yaml", ""), [])
+        self.assertEqual(self.complete("explain", "--live", ""), [])
+
+    def test_backends_of_the_running_daemon(self):
+        daemon = self.weir(config([self.origin(echo), self.origin(echo)]))
+        both = ["app/b1", "app/b2"]
+        for words in (("drain", ""), ("enable", "ap"), ("disable", "app/"), ("backend", "remove", ""), ("backend", "weight", ""), ("drain", "--no-wait", "")):
+            self.assertEqual(self.complete(*words, WEIR_ADMIN=daemon.socket_path), both, words)
+            self.assertEqual(self.complete(words[0], "--admin", daemon.socket_path, *words[1:]), both, words)
+        self.assertEqual(self.complete("drain", "app/b2", WEIR_ADMIN=daemon.socket_path), ["app/b2"])
+        self.assertEqual(self.complete("drain", "app/b1", "", WEIR_ADMIN=daemon.socket_path), [])
+        self.assertEqual(self.complete("backend", ""), ["add", "weight", "remove"])
+        self.assertEqual(self.complete("backend", "re"), ["remove"])
+        self.assertEqual(self.complete("backend", "add", "", WEIR_ADMIN=daemon.socket_path), [])
+        done = subprocess.run(["bash", "-c", BASH, "bash", os.path.join(COMPLETIONS, "weir.bash"), binary(), "drain", "app/b"], capture_output=True,
+                              text=True, timeout=30, env={**os.environ, "WEIR_ADMIN": daemon.socket_path})
+        self.assertEqual((done.stdout.split(), done.stderr), (both, ""))
+
+    def test_who_types_does_not_wait_for_a_daemon(self):
+        self.assertEqual(self.complete("drain", "", WEIR_ADMIN="/nonexistent/admin.sock"), [])
+        with tempfile.TemporaryDirectory(prefix="weir-completion-") as folder, socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(path := os.path.join(folder, "silent.sock"))
+            silent.listen(5)
+            self.assertEqual(self.complete("drain", "", WEIR_ADMIN=path), [])
 
     def bash(self, *words, directory):
         return subprocess.run(["bash", "-c", BASH, "bash", os.path.join(COMPLETIONS, "weir.bash"), binary(), *words], capture_output=True, text=True,

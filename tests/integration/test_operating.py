@@ -1,11 +1,13 @@
 """The command line over the admin API: status, drain, disable, enable, reload; who may change what."""
 import json
 import os
+import pty
 import re
 import stat
+import subprocess
 import threading
 
-from harness import WeirTest, config, echo, fetch, load, request, response, run_command, wait_until
+from harness import WeirTest, binary, config, echo, fetch, load, request, response, run_command, wait_until
 
 
 class Gate:
@@ -92,7 +94,7 @@ class Orders(WeirTest):
         code, _, err = daemon.command("drain", "app/b2")
         self.assertEqual((code, err), (0, "weir: warning: pool app has no usable backend left\n"))
         self.assertEqual(daemon.get("/").status, 503)
-        self.assertEqual(daemon.errors("no_backend"), 1)
+        wait_until(lambda: daemon.errors("no_backend") == 1, what="the error is counted")
 
     def test_orders_outlive_reloads_as_long_as_the_file_names_the_backend(self):
         daemon, _, first, second = self.pair()
@@ -133,7 +135,32 @@ class Orders(WeirTest):
         code, _, err = daemon.command("disable", "b1")
         self.assertEqual(code, 2)
         self.assertIn("POOL/BACKEND", err)
-        self.assertEqual(daemon.command("drain", "app/b1", "--timeout", "soon")[0], 2)
+        for wrong, instead in (("soon", "write a duration like"), ("5min", "write 5m"), ("5", "write 5s"), ("9000h", "out of range")):
+            code, _, err = daemon.command("drain", "app/b1", "--timeout", wrong)
+            self.assertEqual(code, 2)
+            self.assertIn(instead, err)
+        self.assertEqual(daemon.command("drain", "app/b1", "--timeout", "2d")[0], 0)
+
+    def test_drain_shows_its_progress_on_a_terminal(self):
+        daemon, gate, _, _ = self.pair()
+        for expected, code in ((b"\rapp/b1: 0 in flight\x1b[K\r\x1b[Kapp/b1: drained, ", 0), (b"\rapp/b1: 1 in flight\x1b[K\r\x1b[Kweir: app/b1 still has 1", 1)):
+            ours, theirs = pty.openpty()
+            command = subprocess.Popen([binary(), "drain", "app/b1", "--timeout", "300ms", "--admin", daemon.socket_path], stdout=theirs, stderr=theirs)
+            os.close(theirs)
+            said = b""
+            try:
+                while piece := os.read(ours, 4096):
+                    said += piece
+            except OSError:  # EIO: the other side is closed
+                pass
+            os.close(ours)
+            self.assertEqual(command.wait(30), code, said)
+            self.assertIn(expected, re.sub(rb"(\rapp/b1: \d in flight\x1b\[K)+", rb"\1", said))
+            if code == 0:
+                daemon.command("enable", "app/b1")
+                for client in (self.client(daemon), self.client(daemon)):
+                    client.send(request(target="/slow"))
+                wait_until(lambda: gate.waiting == 1 and daemon.backend("b1")["inflight"] == 1)
 
 
 class Reload(WeirTest):

@@ -1,6 +1,6 @@
 // Pools and their backends. A row is drawn only while it is near the window: 500 backends cost what fits on the screen.
 import { make, set, set_text, show, Spark } from './dom.js';
-import { age, milliseconds, number } from './text.js';
+import { age, milliseconds, number, plural } from './text.js';
 import { draw_bar, STATUSES } from './tiles.js';
 
 /** What is spoken to the backends, unless it is HTTP/1.1. */
@@ -11,6 +11,10 @@ const HEADINGS = ['Backend', 'State', 'Weight', 'In flight', 'Requests', 'Errors
 /** What is wrong with the names that DNS resolves for a pool; empty: nothing. */
 const names_note = pool => (pool.names || []).filter(n => n.state !== 'ok').map(n =>
   `${n.name}: ${n.reason || n.state}` + (n.age_seconds === null ? '' : `, last answered ${age(n.age_seconds)} ago`)).join(' · ');
+
+/** What a backend that drains still has of its sessions. */
+const sessions_note = now => now.sessions_left === null || now.sessions_left === undefined ? '' :
+  now.sessions_left ? `; about ${plural(now.sessions_left, 'session')} left` : '; no session seen';
 
 class Row {
   constructor(pool, name, model, order) {
@@ -56,8 +60,9 @@ class Row {
     set_text(this.where, now.address + (now.zone ? ' · ' + now.zone : '') + (now.backup ? ' · backup' : '') + (now.source === 'api' ? ' · not in the file' : ''));
     set_text(this.state, now.status);
     set_text(this.since, age(since));
-    set_text(this.reason, now.reason);
-    set(this.reason, 'title', now.reason);
+    const reason = now.reason + sessions_note(now);
+    set_text(this.reason, reason);
+    set(this.reason, 'title', reason);
     set_text(this.weight, number(Math.round(now.effective_weight * 10) / 10) + (now.effective_weight < now.weight ? ` of ${now.weight}` : ''));
     set_text(this.inflight, number(now.inflight));
     set_text(this.rate, number(backend.rate) + ' /s');

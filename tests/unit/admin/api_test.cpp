@@ -210,7 +210,7 @@ TEST_CASE("pools as JSON", "[admin]") {
   CHECK(pool.at("backends").at(0) ==
         json::parse(
             R"({"name":"a","address":"127.0.0.1:9001","status":"down","health":"down","reason":"connect \"refused\"",
-      "since":"2026-01-31T12:00:00.123Z","sessions_until":null,"source":"file","weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
+      "since":"2026-01-31T12:00:00.123Z","sessions_until":null,"sessions_left":null,"sessions_deadline_ms":null,"sessions_over_in_ms":null,"source":"file","weight":2,"effective_weight":1,"backup":false,"zone":"","inflight":3,"connections":5,
       "requests":8,"failures":2,
       "responses":{"1xx":0,"2xx":0,"3xx":0,"4xx":0,"5xx":3},"errors":4,"latency_ms":{"p50":1.75,"p99":2.485},
       "latency_buckets":[0,0,0,100,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"ejections":1,"checks_ok":0,"checks_failed":0})"));
@@ -231,7 +231,8 @@ TEST_CASE("affinity as JSON", "[admin]") {
   b.order = BackendOrder::drain;
   b.ordered_at_ns = monotonic_now().time_since_epoch().count();
   const auto pool = json::parse(pools_json(*f.inventory, f.process)).at("pools").at(0);
-  CHECK(pool.at("affinity") == json::parse(R"({"cookie":"weir_affinity","ttl_ms":28800000,"drain_ms":1800000,
+  CHECK(pool.at("affinity") ==
+        json::parse(R"({"cookie":"weir_affinity","ttl_ms":28800000,"drain_ms":1800000,"idle_ms":300000,
       "requests":{"hit":3,"new":0,"broken":0,"forged":0}})"));
   CHECK(pool.at("backends").at(0).at("sessions_until").is_null());
   CHECK(pool.at("backends").at(1).at("sessions_until").is_string());

@@ -241,6 +241,8 @@ TEST_CASE("docs/metrics.md lists every family, its type and its labels, and no o
   config->mode = config::Mode::tcp;  // it has the metrics of both, which no pool has
   config->protocol = config::Pool::Protocol::h2c;
   f.inventory->pools[0].config = config;
+  f.backend(0, 1).ordered_at_ns = monotonic_now().time_since_epoch().count();
+  f.backend(0, 1).order = BackendOrder::drain;
   f.inventory->routes[0]->cells[0].grpc[14].add();
   f.process.cells[0].http2_connections.add();
   f.process.cells[0].http2_resets_sent[0].add();
@@ -307,6 +309,14 @@ TEST_CASE("affinity is counted for the pools that have it", "[metrics]") {
   CHECK(value(text, R"(weir_affinity_requests_total{pool="app",result="new"})") == "2");
   CHECK(value(text, R"(weir_affinity_requests_total{pool="app",result="hit"})") == "0");
   CHECK(text.find(R"(weir_affinity_requests_total{pool="search")") == std::string::npos);
+  CHECK(text.find("weir_backend_sessions_left") == std::string::npos);
+  auto& b = f.backend(0, 1);
+  b.ordered_at_ns = monotonic_now().time_since_epoch().count();
+  b.count_sessions();
+  b.order = BackendOrder::drain;
+  for (const uint64_t hash : {0x1234'0000'0000'0001u, 0x1234'0000'0000'0002u})
+    b.sessions.load()->add(hash, tick_of(monotonic_now()));
+  CHECK(value("\n" + Exposition(f.sources()).text(), R"(weir_backend_sessions_left{pool="app",backend="b"})") == "2");
 }
 
 TEST_CASE("a scrape may come while workers count", "[metrics]") {

@@ -238,6 +238,7 @@ TEST_CASE("affinity and its keys") {
   CHECK(affinity->cookie == "sid_home");
   CHECK(affinity->ttl == 2h);
   CHECK(affinity->drain == 10min);
+  CHECK(affinity->idle == std::chrono::seconds(90));
   CHECK_FALSE(pool(config, "tenants").affinity);
 }
 

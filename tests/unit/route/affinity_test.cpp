@@ -17,9 +17,11 @@ const std::string kOld = "an-old-key-of-forty-characters-0123456789",
                   kNew = "another-key-of-forty-characters-123456789";
 const std::vector<std::string> kNames{"a", "b", "c"};
 
+const Affinity::Session kSession = Affinity::new_session(0x123456789abc);
+
 std::string cookie(const Affinity& affinity, uint32_t backend, int64_t now = kNow) {
   char room[Affinity::kMostBytes];
-  return {room, affinity.write(backend, now, room)};
+  return {room, affinity.write(backend, kSession, now, room)};
 }
 
 std::string hex(const SigningKey::Signature& signature) {
@@ -62,8 +64,19 @@ TEST_CASE("what one instance writes another reads, in whatever order its backend
   const auto found = other.read(at_b, kNow + 1);
   CHECK(found.verdict == Verdict::valid);
   CHECK(found.backend == 3);
+  CHECK(found.session == kSession);
   CHECK(at_b.starts_with("v1."));
   CHECK(at_b.size() <= Affinity::kMostBytes);
+}
+
+TEST_CASE("two sessions of one backend and one second have two cookies") {
+  const Affinity affinity("app", {kNew}, kNames, 8h);
+  std::set<std::string> all;
+  for (uint64_t i = 0; i < 100; ++i) {
+    char room[Affinity::kMostBytes];
+    all.insert({room, affinity.write(0, Affinity::new_session(i), kNow, room)});
+  }
+  CHECK(all.size() == 100);
 }
 
 TEST_CASE("a cookie ends with its time, and is renewed at half of it") {
@@ -82,7 +95,9 @@ TEST_CASE("another pool, another key, another backend: worth nothing") {
   const std::string text = cookie(affinity, 0);
   CHECK(Affinity("shop", {kNew}, kNames, 8h).read(text, kNow).verdict == Verdict::forged);
   CHECK(Affinity("app", {kOld}, kNames, 8h).read(text, kNow).verdict == Verdict::forged);
-  CHECK(Affinity("app", {kNew}, {"b", "c"}, 8h).read(text, kNow).verdict == Verdict::gone);
+  const auto gone = Affinity("app", {kNew}, {"b", "c"}, 8h).read(text, kNow);
+  CHECK(gone.verdict == Verdict::gone);
+  CHECK(gone.session == kSession);
 }
 
 TEST_CASE("every change of a byte is noticed") {
@@ -139,6 +154,6 @@ TEST_CASE("many backends and keys, and no allocation a request") {
   const auto before = allocations();
   affinity.read(own, kNow);
   affinity.read(unknown, kNow);
-  affinity.write(3, kNow, room);
+  affinity.write(3, kSession, kNow, room);
   CHECK(allocations() == before);
 }
