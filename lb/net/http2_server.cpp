@@ -333,6 +333,8 @@ void ServerSession::terminate(Http2Error why) {
   check(nghttp2_session_terminate_session(session_, static_cast<uint32_t>(why)));
 }
 
-int32_t ServerSession::window() const { return nghttp2_session_get_remote_window_size(session_); }
+int32_t ServerSession::window(const ServerStream& stream) const {
+  return nghttp2_session_get_stream_remote_window_size(session_, stream.id_);
+}
 
 }  // namespace weir::http2

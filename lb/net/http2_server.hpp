@@ -103,8 +103,8 @@ class ServerSession {
   Http2Flood flood() const { return flood_; }
   /// The client breaks the protocol; in nghttp2's words, static storage. Null: it doesn't.
   const char* broken() const { return broken_; }
-  /// Of the whole connection, towards the client: how much may be sent.
-  int32_t window() const;
+  /// How much the client lets be sent on it, whatever the connection's window is.
+  int32_t window(const ServerStream& stream) const;
 
  private:
   friend struct ServerCallbacks;

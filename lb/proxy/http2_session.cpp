@@ -230,7 +230,7 @@ void Http2Session::on_take(http2::ServerStream& stream, size_t bytes, net::Buffe
   Http2Stream& mine = own(stream);
   out.append(worker_.buffers, mine.out_.view().substr(0, bytes));
   mine.out_.consume(worker_.buffers, static_cast<uint32_t>(bytes));
-  mine.progressed_ = worker_.now;
+  mine.progressed_ = moved_ = worker_.now;
   if (mine.was_blocked_ && !mine.blocked()) look_at(mine);
 }
 

@@ -98,6 +98,7 @@ class Http2Session final : public http2::ServerEvents {
   Http2Flood flood() const;
   void arm();
   void look_at_streams(TimePoint now);
+  void look_for_stalls(TimePoint now);
   bool body_too_slow(Http2Stream& stream, TimePoint now) const;
 
   DownstreamConnection& connection_;
@@ -109,6 +110,8 @@ class Http2Session final : public http2::ServerEvents {
   Http2Stream* first_ = nullptr;     // open ones
   uint32_t open_ = 0;
   TimePoint idle_since_{}, progressed_{}, refuse_at_{};
+  TimePoint moved_{};        // bytes of some body went out, or were given up
+  TimePoint socket_held_{};  // a look found that the socket holds back what streams have sent
   Drain drain_ = Drain::no;
   Http2Flood flood_ = Http2Flood::none;
   bool queued_ = false, flushing_ = false, running_ = false, closing_ = false, ending_ = false, cut_short_ = false;
