@@ -23,6 +23,12 @@ enum class Http2Error : uint32_t {
   inadequate_security,
   http_1_1_required,
 };
+/// What is sent to a peer that has broken the protocol.
+constexpr bool is_clients_fault(Http2Error error) {
+  return error == Http2Error::protocol_error || error == Http2Error::flow_control_error ||
+         error == Http2Error::stream_closed || error == Http2Error::frame_size_error ||
+         error == Http2Error::compression_error;
+}
 inline constexpr size_t kHttp2Errors = 15;  // the last one: any other
 std::string_view to_string(Http2Error error);
 /// For counting: what the peer may have made up is "other".

@@ -40,7 +40,7 @@ struct ServerCallbacks {
     const auto flood =
         self.guarded_->guard.on_frame(header->type, header->flags, static_cast<uint32_t>(header->length), self.now_);
     if (flood != Http2Flood::none) self.flooded(flood);
-    return 0;
+    return self.flood_ == Http2Flood::none ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;  // nothing more is decoded
   }
 
   static int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
@@ -160,7 +160,12 @@ struct ServerCallbacks {
         self.events_.on_reset_sent(static_cast<Http2Error>(frame->rst_stream.error_code));
         return 0;
       }
-      case NGHTTP2_GOAWAY: self.events_.on_goaway_sent(static_cast<Http2Error>(frame->goaway.error_code)); return 0;
+      case NGHTTP2_GOAWAY: {
+        const auto why = static_cast<Http2Error>(frame->goaway.error_code);
+        self.ended_by_library(why, view(frame->goaway.opaque_data, frame->goaway.opaque_data_len));
+        self.events_.on_goaway_sent(why);
+        return 0;
+      }
       default: return 0;
     }
   }
@@ -244,7 +249,7 @@ ServerSession::~ServerSession() { nghttp2_session_del(session_); }
 
 void ServerSession::receive(std::string_view bytes, TimePoint now) {
   now_ = now;
-  if (dead_) return;
+  if (dead_ || flood_ != Http2Flood::none) return;
   const ssize_t used = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (used >= 0) return;
   check(static_cast<int>(used));
@@ -252,7 +257,7 @@ void ServerSession::receive(std::string_view bytes, TimePoint now) {
     flooded(Http2Flood::acks);
   else if (used == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS)
     flooded(Http2Flood::continuations);
-  else
+  else if (flood_ == Http2Flood::none)
     broken_ = nghttp2_strerror(static_cast<int>(used));
   dead_ = true;
   terminate(flood_ == Http2Flood::none ? Http2Error::protocol_error : Http2Error::enhance_your_calm);
@@ -262,6 +267,13 @@ void ServerSession::flooded(Http2Flood flood) {
   if (flood_ != Http2Flood::none) return;
   flood_ = flood;
   terminate(Http2Error::enhance_your_calm);
+}
+
+/// nghttp2 ends a session by itself; its GOAWAY is the only one that says why.
+void ServerSession::ended_by_library(Http2Error why, std::string_view detail) {
+  if (why == Http2Error::no_error || why == ended_for_ || flood_ != Http2Flood::none || !broken_.empty()) return;
+  broken_ = to_string(why);
+  if (!detail.empty()) broken_.append(": ").append(detail);
 }
 
 void ServerSession::produce(net::BufferPool& pool, net::Buffer& out, size_t bound) {
@@ -330,9 +342,12 @@ void ServerSession::refuse_streams() {
 
 void ServerSession::terminate(Http2Error why) {
   if (std::exchange(terminated_, true)) return;
+  ended_for_ = why;
   check(nghttp2_session_terminate_session(session_, static_cast<uint32_t>(why)));
 }
 
-int32_t ServerSession::window() const { return nghttp2_session_get_remote_window_size(session_); }
+int32_t ServerSession::window(const ServerStream& stream) const {
+  return nghttp2_session_get_stream_remote_window_size(session_, stream.id_);
+}
 
 }  // namespace weir::http2

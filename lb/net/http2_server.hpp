@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "lb/base/clock.hpp"
@@ -73,7 +74,8 @@ class ServerSession {
   ServerSession(const ServerSession&) = delete;
   ServerSession& operator=(const ServerSession&) = delete;
 
-  /// Whole or not, from the preface on. After what can't be mended only produce() has something left: a GOAWAY.
+  /// Whole or not, from the preface on. After what can't be mended, and after a flood, nothing more is decoded, and
+  /// only produce() has something left: a GOAWAY.
   void receive(std::string_view bytes, TimePoint now);
   /// Appends what is to be sent to `out`, until that holds `bound` bytes or a frame more.
   void produce(net::BufferPool& pool, net::Buffer& out, size_t bound);
@@ -101,15 +103,17 @@ class ServerSession {
   void terminate(Http2Error why);
   /// What the client has overdone, if that is why it ends.
   Http2Flood flood() const { return flood_; }
-  /// The client breaks the protocol; in nghttp2's words, static storage. Null: it doesn't.
-  const char* broken() const { return broken_; }
-  /// Of the whole connection, towards the client: how much may be sent.
-  int32_t window() const;
+  /// How the client has broken the protocol, if that is why it ends: a code of RFC 9113 §7, and nghttp2's words if it
+  /// has any. Some of it is known only after produce().
+  const std::string& broken() const { return broken_; }
+  /// How much the client lets be sent on it, whatever the connection's window is.
+  int32_t window(const ServerStream& stream) const;
 
  private:
   friend struct ServerCallbacks;
   struct Guarded;
   void flooded(Http2Flood flood);
+  void ended_by_library(Http2Error why, std::string_view detail);
 
   const Http2Limits& limits_;
   ServerEvents& events_;
@@ -121,7 +125,8 @@ class ServerSession {
   size_t bound_ = 0;
   TimePoint now_{};
   Http2Flood flood_ = Http2Flood::none;
-  const char* broken_ = nullptr;
+  std::string broken_;
+  Http2Error ended_for_ = Http2Error::no_error;  // with terminated_
   bool dead_ = false, terminated_ = false;
 };
 

@@ -131,7 +131,10 @@ void DownstreamConnection::on_events(uint32_t events) {
 }
 
 void DownstreamConnection::lost(Cause cause) {
-  if (http2_) http2_->fail_streams(cause);
+  if (http2_) {
+    http2_->say_end();
+    http2_->fail_streams(cause);
+  }
   if (exchange_)
     exchange_->on_downstream_failed(cause);
   else

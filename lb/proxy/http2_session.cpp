@@ -70,6 +70,7 @@ void Http2Session::on_goaway_sent(Http2Error why) { worker_.cells.http2_goaways[
 
 void Http2Session::take(std::string_view bytes) {
   server_.receive(bytes, worker_.now);
+  tell_end();
   run_ready();
   flush_later();
 }
@@ -169,15 +170,13 @@ bool Http2Session::run_ready() {
 bool Http2Session::run_one(Http2Stream& stream) {
   stream.queued_ = false;
   if (stream.closed()) {
-    if (stream.exchange_) {
-      stream.exchange_->on_downstream_failed(stream.broken() ? Cause::bad_framing : Cause::client_gone);
-      if (stream.exchange_ || stream.queued_) return true;  // it looks again
-    }
+    end_request(stream, cause_of_end(Cause::client_gone));
+    if (stream.exchange_ || stream.queued_) return true;  // it looks again
     recycle(stream);
     return false;
   }
   if (!stream.started_) {
-    if (stream.head_whole_ && server_.flood() == Http2Flood::none && !server_.broken()) stream.start();
+    if (stream.head_whole_ && server_.flood() == Http2Flood::none && server_.broken().empty()) stream.start();
     return true;
   }
   if (stream.was_blocked_ && !stream.blocked()) {
@@ -230,7 +229,7 @@ void Http2Session::on_take(http2::ServerStream& stream, size_t bytes, net::Buffe
   Http2Stream& mine = own(stream);
   out.append(worker_.buffers, mine.out_.view().substr(0, bytes));
   mine.out_.consume(worker_.buffers, static_cast<uint32_t>(bytes));
-  mine.progressed_ = worker_.now;
+  mine.progressed_ = moved_ = worker_.now;
   if (mine.was_blocked_ && !mine.blocked()) look_at(mine);
 }
 
@@ -249,6 +248,7 @@ void Http2Session::flush() {
   flushing_ = true;
   for (int turn = 0;; ++turn) {
     server_.produce(worker_.buffers, pending_, kPending);
+    tell_end();
     if (pending_.empty()) {
       if (!run_ready()) break;
     } else {
@@ -279,8 +279,7 @@ void Http2Session::flush() {
 void Http2Session::end_if_finished() {
   if (!pending_.empty() || !server_.finished() || closing_) return;
   closing_ = true;
-  tell_end();
-  fail_streams(flood() == Http2Flood::none ? Cause::client_gone : Cause::http2_flood);
+  fail_streams(Cause::client_gone);
   if (connection_.state_ == DownstreamConnection::State::http2) connection_.begin_linger();
 }
 
@@ -292,23 +291,35 @@ void Http2Session::on_event() {
 
 Http2Flood Http2Session::flood() const { return flood_ == Http2Flood::none ? server_.flood() : flood_; }
 
-/// Why, if it is the client's fault.
+Cause Http2Session::cause_of_end(Cause otherwise) const {
+  if (flood() != Http2Flood::none) return Cause::http2_flood;
+  return server_.broken().empty() ? otherwise : Cause::bad_framing;
+}
+
+/// Why, if it is the client's fault: as soon as it is known, since who floods doesn't wait for a GOAWAY.
 void Http2Session::tell_end() {
-  if (flood() == Http2Flood::none && !server_.broken()) return;
-  worker_.cells.http2_floods[static_cast<size_t>(flood())].add();
+  const bool flooded = flood() != Http2Flood::none;
+  if ((!flooded && server_.broken().empty()) || std::exchange(told_, true)) return;
+  if (flooded)
+    worker_.cells.http2_floods[static_cast<size_t>(flood())].add();
+  else
+    worker_.cells.protocol_errors[static_cast<size_t>(Cause::bad_framing)].add();
   uint64_t left_out = 0;
   if (!worker_.http2().ends.take(worker_.now, left_out)) return;
-  const bool flooded = flood() != Http2Flood::none;
+  const std::string detail = flood() == Http2Flood::stalled ? "timeout.send_stall or timeout.header"
+                             : flooded                      ? "limits.http2"
+                                                            : server_.broken();
   log::info("http2_connection_ended", {{"listener", connection_.listener().name},
                                        {"client", std::string(connection_.peer_text())},
                                        {"reason", flooded ? std::string(to_string(flood())) : std::string("malformed")},
-                                       {"detail", flooded ? "limits.http2" : server_.broken()},
+                                       {"detail", detail},
                                        {"not_told", std::to_string(left_out)}});
 }
 
 /// The client takes or sends too little for what it has open.
 void Http2Session::end_stalled() {
   flood_ = Http2Flood::stalled;
+  tell_end();
   server_.terminate(Http2Error::enhance_your_calm);
   flush_later();
 }
@@ -321,18 +332,29 @@ bool Http2Session::end_if_idle() {
 }
 
 void Http2Session::fail_streams(Cause cause) {
+  cause = cause_of_end(cause);
   for (Http2Stream* stream = first_; stream;) {
     Http2Stream* next = stream->next_;
-    stream->closed_ = true;
-    if (stream->exchange_) stream->exchange_->on_downstream_failed(cause);
+    if (!std::exchange(stream->closed_, true))
+      stream->closed_for_ = cause == Cause::bad_framing ? Http2Error::protocol_error : Http2Error::cancel;
+    end_request(*stream, cause);
     stream = next;
   }
+}
+
+/// Of a stream that is closed.
+void Http2Session::end_request(Http2Stream& stream, Cause cause) {
+  if (stream.exchange_)
+    stream.exchange_->on_downstream_failed(stream.broken() ? Cause::bad_framing : cause);
+  else if (!stream.started_ && stream.broken())
+    stream.start();
 }
 
 void Http2Session::say_end() {
   if (std::exchange(closing_, true)) return;
   server_.terminate(Http2Error::no_error);
   server_.produce(worker_.buffers, pending_, kPending);
+  tell_end();
   if (!pending_.empty()) connection_.stream_.send(pending_.data(), pending_.size());
 }
 

@@ -54,7 +54,7 @@ class Http2Session final : public http2::ServerEvents {
   uint32_t streams() const { return open_; }
   bool unsent() const { return !pending_.empty(); }
 
-  /// The connection closes now: a GOAWAY, if there is room for it.
+  /// The connection closes now, or is gone: a GOAWAY, if there is room for it.
   void say_end();
   /// The client is told to open no more streams; then those that it has go on to their ends.
   void begin_drain();
@@ -62,7 +62,7 @@ class Http2Session final : public http2::ServerEvents {
   bool end_if_idle();
   /// Every request is broken off; the connection may close.
   void abort_for_drain();
-  /// The connection is gone: so are the requests.
+  /// The connection is gone: so are the requests, for `cause` unless the client has brought it about.
   void fail_streams(Cause cause);
 
   http2::ServerSession& server() { return server_; }
@@ -95,9 +95,12 @@ class Http2Session final : public http2::ServerEvents {
   void end_if_finished();
   void end_stalled();
   void tell_end();
+  void end_request(Http2Stream& stream, Cause cause);
+  Cause cause_of_end(Cause otherwise) const;
   Http2Flood flood() const;
   void arm();
   void look_at_streams(TimePoint now);
+  void look_for_stalls(TimePoint now);
   bool body_too_slow(Http2Stream& stream, TimePoint now) const;
 
   DownstreamConnection& connection_;
@@ -109,9 +112,12 @@ class Http2Session final : public http2::ServerEvents {
   Http2Stream* first_ = nullptr;     // open ones
   uint32_t open_ = 0;
   TimePoint idle_since_{}, progressed_{}, refuse_at_{};
+  TimePoint moved_{};        // bytes of some body went out, or were given up
+  TimePoint socket_held_{};  // a look found that the socket holds back what streams have sent
   Drain drain_ = Drain::no;
   Http2Flood flood_ = Http2Flood::none;
-  bool queued_ = false, flushing_ = false, running_ = false, closing_ = false, ending_ = false, cut_short_ = false;
+  bool queued_ = false, flushing_ = false, running_ = false, closing_ = false, ending_ = false, cut_short_ = false,
+       told_ = false;
 };
 
 }  // namespace weir::proxy

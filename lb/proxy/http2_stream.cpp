@@ -41,7 +41,9 @@ void Http2Stream::start() {
   worker_.cells.requests_parsed.add();
   const auto& config = worker_.runtime->config();
   http1::ParseResult result{http1::Parse::error, Cause::header_too_large, "limits.http2.fields or field_bytes"};
-  if (!too_large_) {
+  if (broken()) {
+    result = {http1::Parse::error, Cause::bad_request, ""};
+  } else if (!too_large_) {
     auto rules = request_rules(config);
     rules.tls = connection.tls() != nullptr;
     result = http1::parse_request(text_.view(), rules, exchange.head);

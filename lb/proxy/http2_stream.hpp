@@ -44,7 +44,7 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   friend class Http2Session;
   void on_events(uint32_t events) override;
 
-  /// The head is whole: the request begins.
+  /// The head is whole: the request begins. Or it is broken(): that is counted and logged as of one of HTTP/1.1.
   void start();
   /// Hands on what has come, as far as it is wanted.
   void deliver();
@@ -54,7 +54,7 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   void drop_input();
   void end_stalled();
   /// The client has broken the protocol, and got a reset for it.
-  bool broken() const { return closed() && !closed_by_client_ && closed_for_ == Http2Error::protocol_error; }
+  bool broken() const { return closed() && !closed_by_client_ && is_clients_fault(closed_for_); }
   std::string_view take_head(std::string_view bytes, bool more);
   void end_answer();
 

@@ -2,6 +2,7 @@
 // connection has been idle for too long.
 #include <algorithm>
 
+#include "lb/net/http2_stall.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_session.hpp"
@@ -58,25 +59,36 @@ bool Http2Session::body_too_slow(Http2Stream& stream, TimePoint now) const {
 
 void Http2Session::look_at_streams(TimePoint now) {
   const ListenerInfo& listener = connection_.listener();
-  bool stalled = false, going = false;
+  if (!pending_.empty()) socket_held_ = now;
   for (Http2Stream* stream = first_; stream;) {
     Http2Stream* next = stream->next_;
     // Nothing else can come before the rest of its head.
     if (!stream->head_whole_ && !stream->closed() && now - stream->began_ >= listener.header_timeout)
       return end_stalled();
-    if (stream->out_.empty()) {
-      going = true;
-    } else if (now - stream->progressed_ < listener.send_stall) {
-      going = true;
-    } else if (!stream->closed()) {
-      stalled = true;
-      if (server_.window() > 0) stream->end_stalled();
-    }
     if (stream->exchange_ && body_too_slow(*stream, now)) stream->exchange_->on_downstream_failed(Cause::body_too_slow);
     stream = next;
   }
-  // The window of the connection stops them all.
-  if (stalled && !going && server_.window() <= 0) end_stalled();
+  look_for_stalls(now);
+}
+
+void Http2Session::look_for_stalls(TimePoint now) {
+  using Look = http2::StallLook;
+  Look look(now, connection_.listener().send_stall, std::max(moved_, socket_held_));
+  const auto judge = [&](const Http2Stream& stream) {
+    return look.judge(!stream.out_.empty(), server_.window(stream), std::max(stream.progressed_, socket_held_));
+  };
+  for (Http2Stream* stream = first_; stream; stream = stream->next_)
+    if (!stream->closed()) look.count(judge(*stream));
+  const auto act = look.act();
+  if (act == Look::Act::nothing) return;
+  if (act == Look::Act::end_connection) return end_stalled();
+  const auto guilty = act == Look::Act::reset_by_stream ? Look::Held::by_stream : Look::Held::by_connection;
+  for (Http2Stream* stream = first_; stream;) {
+    Http2Stream* next = stream->next_;
+    if (!stream->closed() && judge(*stream) == guilty) stream->end_stalled();
+    stream = next;
+  }
+  moved_ = now;  // what they held of the connection's window comes back to the others
 }
 
 }  // namespace weir::proxy

@@ -1,11 +1,13 @@
 """What a client of HTTP/2 may not do: malformed messages (security-rules E9), and too much of what is allowed (E1–E7)."""
 import struct
 import threading
+import time
 
 import http2
 from harness import response
 from http2 import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, Http2Client
 from test_http2 import Http2Test, body_of, sized
+from test_http2_ends import CONNECT, switching
 
 
 class Malformed(Http2Test):
@@ -258,6 +260,70 @@ class Limits(Http2Test):
         self.assertEqual([code for _, code in client.goaways], [ENHANCE_YOUR_CALM])
         self.assertEqual(daemon.metrics().sum("weir_http2_floods_total", kind="stalled"), 1)
         self.assertEqual(daemon.wait_log(lambda line: line["target"] == "/1000000")["cause"], "http2_flood")
+
+    def wait_resets(self, client, streams):
+        client.wait(lambda: all(client.answers[stream].reset is not None for stream in streams), "their resets")
+
+    def test_streams_that_take_nothing_beside_one_that_waits(self):
+        """A request that waits for its answer, or a WebSocket in which nobody says anything, is no progress of the others."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+
+        def reply(message, connection):
+            if message.target != "/wait":
+                return sized(message, connection)
+            go.wait(30)
+            return response(200, b"late")
+
+        def talk(connection):
+            message = connection.read_request()
+            while message and not message.has("upgrade"):
+                connection.send(reply(message, connection))
+                message = connection.read_request()
+            if message:
+                connection.send(switching(message))
+                connection.stall()
+        for waits in ("request", "websocket"):
+            with self.subTest(waits):
+                daemon = self.serve([self.origin(handler=talk)], listener={"timeout": {"send_stall": "1s"}})
+                client = self.http2(daemon, window=1 << 20, grow=False)
+                waiting = client.open(path="/wait") if waits == "request" else client.open(CONNECT, end=False)
+                if waits == "websocket":
+                    client.wait(lambda: client.answers[waiting].headers, "its answer")
+                self.wait_resets(client, [client.open(path="/1000000") for _ in range(5)])
+                self.assertEqual(daemon.wait_log(lambda line: line["target"] == "/1000000")["cause"], "client_too_slow")
+                client.more(0, 1 << 20)
+                self.assertEqual(client.get("/5").body, body_of(5))
+                self.assertEqual((client.answers[waiting].reset, client.goaways), (None, []))
+                if waits == "request":
+                    go.set()
+                    self.assertEqual(client.answer(waiting).body, b"late")
+                self.assertEqual(daemon.metrics().sum("weir_http2_floods_total"), 0)
+
+    def test_a_stream_whose_turn_does_not_come(self):
+        """Others take what the connection may send: that is not its fault."""
+        daemon = self.serve(listener={"timeout": {"send_stall": "2s"}})
+        client = self.http2(daemon, window=1 << 20, grow=False)
+        streams = [client.open(path="/100000") for _ in range(3)]
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            client.more(0, 500)
+            client.fill(0.1)
+            client.take_frames()
+        client.more(0, 1 << 20)
+        for stream in streams:
+            self.assertEqual(client.answer(stream).body, body_of(100000))
+
+    def test_who_has_used_its_own_window_goes_first(self):
+        daemon = self.serve(listener={"timeout": {"send_stall": "1s"}})
+        client = self.http2(daemon, window=40_000, grow=False)
+        first = client.open(path="/1000000")
+        client.wait(lambda: len(client.answers[first].received) == 40_000, "its window")
+        second = client.open(path="/30000")  # of the connection's window 25,535 are left
+        client.wait(lambda: len(client.answers[second].received) == 25_535, "the rest of the connection's window")
+        self.wait_resets(client, [first])
+        client.more(0, 40_000)
+        self.assertEqual(client.answer(second).body, body_of(30_000))
 
     def test_a_head_that_never_ends(self):
         daemon = self.serve(listener={"timeout": {"header": "1s"}})

@@ -1,0 +1,134 @@
+"""A client that breaks HTTP/2, or floods and hangs up: what the operator is told of it."""
+import signal
+import socket
+import struct
+import threading
+
+import http2
+from harness import response, wait_until
+from http2 import Http2Client
+from test_http2 import Http2Test, body_of, sized
+
+packed = Http2Client.packed
+GET = Http2Client.literal(Http2Client.fields())
+TOO_MUCH = b"\x7f\xff\xff\xff"
+# What is sent on a connection, and the code of RFC 9113 §7 that Weir ends it with.
+BROKEN = {
+    "DATA on stream 0": (packed(http2.DATA, 0, 0, b"x"), "protocol_error"),
+    "SETTINGS of 5 bytes": (packed(http2.SETTINGS, 0, 0, b"12345"), "frame_size_error"),
+    "HPACK that is none": (packed(http2.HEADERS, 5, 101, b"\xff\xff\xff\xff\xff\xff"), "compression_error"),
+    "a frame of 16 MiB": (b"\xff\xff\xff\0\0" + struct.pack("!I", 101) + bytes(100), "frame_size_error"),
+    "the connection's window overflows": (packed(http2.WINDOW_UPDATE, 0, 0, TOO_MUCH) * 2, "flow_control_error"),
+    "an even stream": (packed(http2.HEADERS, 5, 102, GET), "protocol_error"),
+    "PUSH_PROMISE": (packed(http2.PUSH_PROMISE, 4, 101, b"\0\0\0\2\x88"), "protocol_error"),
+    "CONTINUATION without a head": (packed(http2.CONTINUATION, 4, 101, GET), "protocol_error"),
+}
+
+
+class Broken(Http2Test):
+    def hold(self):
+        """A daemon whose backend answers when the test is over, and a request that is with it."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+
+        def reply(message, connection):
+            if message.target == "/held":
+                go.wait(30)
+                return response(200, b"late")
+            return sized(message, connection)
+        daemon = self.serve([self.origin(reply)])
+        client = self.http2(daemon)
+        client.open(path="/held")
+        wait_until(lambda: daemon.metrics().sum("weir_backend_inflight") == 1)
+        return daemon, client
+
+    def test_a_connection(self):
+        for what, (data, code) in BROKEN.items():
+            with self.subTest(what):
+                daemon, client = self.hold()
+                client.sock.sendall(data)
+                client.wait_end()
+                event = daemon.wait_event("http2_connection_ended")
+                self.assertEqual((event.reason, event.client), ("malformed", "127.0.0.1"))
+                self.assertEqual(event.detail.partition(":")[0], code)
+                line = daemon.wait_log(lambda line: line["target"] == "/held")
+                self.assertEqual((line["cause"], line["protocol"]), ("bad_framing", "HTTP/2.0"))
+                self.assertEqual(daemon.metrics().sum("weir_protocol_errors_total", cause="bad_framing"), 1)
+                self.assertEqual(daemon.metrics().sum("weir_http2_floods_total"), 0)
+                daemon.stop()
+
+    def test_one_that_does_not_wait_for_the_goaway(self):
+        daemon = self.serve()
+        daemon.signal(signal.SIGSTOP)
+        client = self.http2(daemon, start=False)
+        client.sock.sendall(http2.PREFACE + packed(http2.SETTINGS) + packed(http2.DATA, 0, 0, b"x"))
+        reset(client)
+        daemon.signal(signal.SIGCONT)
+        self.assertEqual(daemon.wait_event("http2_connection_ended").reason, "malformed")
+
+    def test_a_request(self):
+        """As one of HTTP/1.1 that can't be read: counted, and a line in the access log."""
+        daemon = self.serve()
+        client = self.http2(daemon)
+        for count, field in enumerate((("connection", "close"), ("X-Upper", "1"), ("host", "b.test"), ("x-a", "a\nb")), 1):
+            stream = client.open([*client.fields(path="/malformed"), field], literal=True)
+            self.assertEqual(client.answer(stream).reset, http2.PROTOCOL_ERROR)
+            self.assertEqual(client.get("/5").body, body_of(5))
+            wait_until(lambda: sum(line["cause"] == "bad_request" for line in daemon.access_log()) == count)
+            self.assertEqual(daemon.metrics().sum("weir_protocol_errors_total", cause="bad_request"), count)
+        line = daemon.wait_log(lambda line: line["cause"] == "bad_request")
+        self.assertEqual((line["status"], line["protocol"], line["method"], line["target"], line["client"]), (400, "HTTP/2.0", "", "", "127.0.0.1"))
+        self.assertEqual(daemon.metrics().sum("weir_requests_in_flight"), 0)
+
+    def test_a_stream_that_is_under_way(self):
+        daemon, client = self.hold()
+        client.frame(http2.WINDOW_UPDATE, 0, 1, TOO_MUCH)
+        self.assertEqual(client.answer(1).reset, http2.FLOW_CONTROL_ERROR)
+        self.assertEqual(daemon.wait_log(lambda line: line["target"] == "/held")["cause"], "bad_framing")
+        self.assertEqual(client.get("/5").body, body_of(5))
+        self.assertEqual(client.goaways, [])
+
+
+def reset(client):
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.sock.close()
+
+
+def resets(count):
+    cancel = struct.pack("!I", http2.CANCEL)
+    return b"".join(packed(http2.HEADERS, 5, i, GET) + packed(http2.RST_STREAM, 0, i, cancel) for i in range(101, 101 + 2 * count, 2))
+
+
+class Floods(Http2Test):
+    def test_who_hangs_up_is_told_of(self):
+        daemon = self.serve(limits={"http2": {"resets": 20, "resets_per_minute": 1}})
+        daemon.signal(signal.SIGSTOP)  # both the flood and the reset are there when a connection is accepted
+        for _ in range(5):
+            client = self.http2(daemon, start=False)
+            client.sock.sendall(http2.PREFACE + packed(http2.SETTINGS) + resets(50))
+            reset(client)
+        daemon.signal(signal.SIGCONT)
+        wait_until(lambda: daemon.metrics().sum("weir_http2_floods_total", kind="resets") == 5)
+        self.assertEqual(daemon.wait_event("http2_connection_ended").reason, "resets")
+
+    def test_requests_that_were_under_way(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        daemon = self.serve([self.origin(lambda *_: go.wait(30) and response(200, b"late"))],
+                            limits={"http2": {"resets": 20, "resets_per_minute": 1}})
+        client = self.http2(daemon)
+        client.open(path="/held")
+        wait_until(lambda: daemon.metrics().sum("weir_backend_inflight") == 1)
+        client.sock.sendall(resets(50))
+        client.wait_end()
+        self.assertEqual(daemon.wait_log(lambda line: line["target"] == "/held")["cause"], "http2_flood")
+
+    def test_what_comes_after_the_flood_is_not_decoded(self):
+        daemon = self.serve(limits={"http2": {"resets": 20, "resets_per_minute": 1}})
+        client = self.http2(daemon)
+        client.sock.sendall(resets(150))
+        client.wait_end()
+        metrics = daemon.metrics()
+        self.assertEqual(metrics.sum("weir_http2_resets_total", by="client"), 20)
+        self.assertEqual(metrics.sum("weir_http2_streams_total"), 21)
+        self.assertEqual(metrics.sum("weir_http2_floods_total", kind="resets"), 1)
