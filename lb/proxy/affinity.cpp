@@ -75,6 +75,7 @@ SessionsLeft sessions_left(const config::Affinity& affinity, const BackendState&
   const bool idles = affinity.idle > Duration::zero();
   if (const auto* sessions = backend.sessions.load(std::memory_order_acquire))
     left.about = sessions->estimate(tick_of(idles ? std::max(ordered, now - affinity.idle) : ordered));
+  if (!well(backend)) left.until_over = Duration::zero();  // none is sent to it
   if (!idles) return left;
   uint32_t last = tick_of(backend.created);  // nobody knows what was before
   for (const auto& worker : backend.cells) last = std::max(last, worker.session_tick.load(std::memory_order_relaxed));

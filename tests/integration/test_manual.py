@@ -125,6 +125,20 @@ class Completions(WeirTest):
             self.assertEqual(self.bash("check", "sh", directory=folder), ["shop.yaml"])
             self.assertEqual(self.bash("demo-backend", "--na", directory=folder), ["--name"])
 
+    def test_bash_and_names_with_colons(self):
+        """Backends from DNS are called by address and port; bash has taken the word apart, and wants the last piece alone."""
+        with tempfile.TemporaryDirectory(prefix="weir-completion-") as folder:
+            asked, program = os.path.join(folder, "asked"), os.path.join(folder, "weir")
+            with open(program, "w") as file:
+                file.write(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {asked}\nprintf 'app/10.0.0.7:8080\\tup\\napp/10.0.0.7:8081\\tup\\n'\n")
+            os.chmod(program, 0o755)
+            for words, last in ((("app/10.0.0.7", ":", "80"), "app/10.0.0.7:80"), (("app/10.0.0.7", ":"), "app/10.0.0.7:")):
+                done = subprocess.run(["bash", "-c", BASH, "bash", os.path.join(COMPLETIONS, "weir.bash"), program, "drain", *words], capture_output=True,
+                                      text=True, timeout=30)
+                self.assertEqual((done.stdout.split(), done.stderr), (["8080", "8081"], ""))
+                with open(asked) as file:
+                    self.assertEqual(file.read().split(), ["complete", "drain", last])
+
     def test_fish(self):
         if not shutil.which("fish"):
             self.skipTest("no fish here")

@@ -61,7 +61,8 @@ TEST_CASE("what can't be is refused, with what exists") {
     CHECK(refusal->kind == why);
     CHECK(refusal->text.find(words) != std::string::npos);
   };
-  refused({Kind::weight, "ap", "a", "", 1}, Why::unknown, "there is no pool \"ap\" (did you mean \"app\"?); the pools are: app");
+  refused({Kind::weight, "ap", "a", "", 1}, Why::unknown,
+          "there is no pool \"ap\" (did you mean \"app\"?); the pools are: app");
   refused(weight("z", 1), Why::unknown, "pool app has no backend \"z\"; its backends are: a, b");
   refused(weight("a", 1001), Why::wrong, "write 0 to 1000");
   refused(add("c", "c:80"), Why::wrong, "the scheme is missing");

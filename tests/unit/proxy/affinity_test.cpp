@@ -68,6 +68,15 @@ TEST_CASE("a session counts for as long as it is not idle, and never beyond the 
   CHECK(b.left(30min).until_deadline == Duration::zero());
 }
 
+TEST_CASE("an ill backend gets nobody's requests, so it need not wait for them") {
+  Drained b;
+  b.answer(1, b.ordered + 1s);
+  b.backend.health = BackendStatus::down;
+  CHECK(b.left(2s).until_over == Duration::zero());
+  b.backend.health = BackendStatus::up;
+  CHECK(b.left(2s).until_over > 4min);
+}
+
 TEST_CASE("with idle: off only the deadline counts") {
   Drained b;
   b.affinity.idle = 0ms;

@@ -143,7 +143,8 @@ TEST_CASE("a session's own backend, and when another serves it") {
   const int64_t now = wall_now_ns() / 1'000'000'000;
   const auto cookie = [&](uint32_t backend, int64_t made) {
     char room[route::Affinity::kMostBytes];
-    return "weir_affinity=" + std::string(room, shop.affinity->write(backend, route::Affinity::new_session(1), made, room));
+    return "weir_affinity=" +
+           std::string(room, shop.affinity->write(backend, route::Affinity::new_session(1), made, room));
   };
   CHECK(world.ask("/s").affinity == "cookie weir_affinity: none in this request; the answer sets it");
   CHECK(world.ask("/s", {{"Cookie", "weir_affinity=x"}}).affinity.find("signed with none") != std::string::npos);
