@@ -1,6 +1,8 @@
 """Backends that DNS names: A, AAAA and SRV records, host names in URLs; what happens when DNS changes, fails or is gone."""
 import os
+import socket
 import tempfile
+import threading
 import time
 
 from dns import NXDOMAIN, REFUSED, SERVFAIL, DnsServer
@@ -201,6 +203,29 @@ class HostNames(DiscoveryTest):
         daemon.reload(self.config({"discover": {"dns": f"app.test:{self.port}"}}))
         wait_until(lambda: self.names(daemon) == [f"127.0.0.3:{self.port}"])
         self.assert_no_errors(clients.stop().errors)
+
+    def test_what_is_left_in_place_is_spoken_to_as_before(self):
+        """Backends with https:// never get a request in plain text, also while a name without it takes their place."""
+        firsts = []
+        listener = socket.create_server(("127.0.0.2", 0))
+        self.addCleanup(listener.close)
+        def accept():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.settimeout(10)
+                    firsts.append(connection.recv(1))
+        threading.Thread(target=accept, daemon=True).start()
+        port = listener.getsockname()[1]
+        daemon = self.weir(self.config({"backends": {"a": f"https://127.0.0.2:{port}"}}))
+        self.dns.silent = True
+        daemon.reload(self.config({"discover": {"dns": f"app.test:{port}"}}))
+        self.assertEqual(self.names(daemon), ["a"])
+        self.assertEqual(daemon.get("/").status, 502)
+        self.assertEqual(set(firsts), {b"\x16"}, "a handshake")
 
 
 class Failures(DiscoveryTest):
