@@ -81,7 +81,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
   if (const auto settings = access_log_settings(*config_, process_.workers))
     use_access_log(std::make_shared<AccessLog>(*settings));
   monitor_.await_more(true);
-  if (predecessor_) discovery_.recall(predecessor_->handover().names);
+  if (predecessor_) discovery_.recall(predecessor_->handover());
   apply(config_, false);
   watch_.start_from(std::move(seen));
   start_admin();

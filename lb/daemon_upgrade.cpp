@@ -49,7 +49,7 @@ net::Handover Daemon::offer() const {
   listeners_.offer(handover);
   if (admin_) admin_->offer(handover);
   for (const auto& process : predecessors_.all()) handover.processes.push_back({process.pid(), process.fd()});
-  handover.names = discovery_.known();
+  discovery_.offer(handover, *runtime_);
   handover.ticket_secret = registry_.ticket_secret();
   handover.changes = orders_.unpersisted();
   return handover;

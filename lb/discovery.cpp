@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "lb/base/log.hpp"
-#include "lb/discover/handed_names.hpp"
+#include "lb/discover/handed.hpp"
 
 namespace weir {
 
@@ -34,6 +34,11 @@ std::string age(TimePoint then, TimePoint now) {
   return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(now - then).count());
 }
 
+void warn_of_gap(const char* what, size_t left_out, const std::string& reason) {
+  if (left_out)
+    log::warn("handover_incomplete", {{"what", what}, {"left_out", std::to_string(left_out)}, {"reason", reason}});
+}
+
 void log_difference(const config::Pool& pool, const discover::Difference& difference) {
   log::info("backends_changed", {{"pool", pool.name},
                                  {"backends", std::to_string(pool.backends.size())},
@@ -53,20 +58,23 @@ Discovery::Discovery(boost::asio::io_context& control, uint64_t seed, ProcessSta
       changed_(std::move(changed)),
       names_(seed) {}
 
-net::Lines Discovery::known() const {
-  auto [lines, left_out] = discover::lines_of(names_.entries());
-  if (left_out)
-    log::warn("handover_incomplete",
-              {{"what", "names"}, {"left_out", std::to_string(left_out)}, {"reason", "they are too many"}});
-  return std::move(lines);
+void Discovery::offer(net::Handover& handover, const proxy::Runtime& running) const {
+  std::vector<const config::Pool*> pools;
+  for (const auto& pool : running.pools) pools.push_back(pool->config.get());
+  auto names = discover::lines_of(names_.entries()), serving = discover::lines_of(pools);
+  warn_of_gap("names", names.left_out, "they are too many");
+  warn_of_gap("backends", serving.left_out, "they are too many");
+  handover.names = std::move(names.lines);
+  handover.serving = std::move(serving.lines);
 }
 
-void Discovery::recall(const net::Lines& known) {
-  auto handed = discover::handed_names(known, monotonic_now());
-  if (handed.wrong)
-    log::warn("handover_incomplete",
-              {{"what", "names"}, {"left_out", std::to_string(handed.wrong)}, {"reason", handed.first_why}});
-  names_.recall(std::move(handed.entries));
+void Discovery::recall(const net::Handover& handover) {
+  auto names = discover::handed_names(handover.names, monotonic_now());
+  auto serving = discover::handed_pools(handover.serving);
+  warn_of_gap("names", names.wrong, names.first_why);
+  warn_of_gap("backends", serving.wrong, serving.first_why);
+  names_.recall(std::move(names.known));
+  handed_ = std::move(serving.known);
 }
 
 void Discovery::configure(std::shared_ptr<const config::Config> config) {
@@ -170,6 +178,7 @@ void Discovery::wait_for_first_round() {
   while (!names_.first_round_done() && !control_.stopped() && std::chrono::steady_clock::now() < until)
     control_.run_one_until(until);
   if (std::exchange(change_pending_, false)) changed_();
+  handed_.clear();
 }
 
 void Discovery::stop() {
@@ -187,6 +196,7 @@ config::Pool Discovery::serving(const config::Pool& configured, const proxy::Run
   if (before)
     for (const auto& pool : before->pools)
       if (pool->config->name == configured.name) old = pool->config.get();
+  if (const auto handed = handed_.find(configured.name); !before && handed != handed_.end()) old = &handed->second;
   auto expanded = discover::expand(configured, names_, old);
   warn_of_limit(configured.name, expanded.left_out);
   return std::move(expanded.pool);

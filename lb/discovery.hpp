@@ -22,9 +22,9 @@ class Discovery {
   /// `changed` is called on the control thread when changes() may have something, seldom more than once in 100 ms.
   Discovery(boost::asio::io_context& control, uint64_t seed, ProcessState& process, std::function<void()> changed);
 
-  /// What is known, for the process that takes over, and what the one before knew; that before the first configure().
-  net::Lines known() const;
-  void recall(const net::Lines& known);
+  /// What is known, for the process that takes over; and what the one before knew, before the first configure().
+  void offer(net::Handover& handover, const proxy::Runtime& running) const;
+  void recall(const net::Handover& handover);
   /// At start and at each reload. What is known of names that stay is kept.
   void configure(std::shared_ptr<const config::Config> config);
   /// A configured pool as it serves now. `before`: the runtime so far; may be null.
@@ -56,6 +56,7 @@ class Discovery {
   discover::Names names_;
   std::unique_ptr<net::Resolver> resolver_;  // from the first name on
   std::shared_ptr<const config::Config> config_;
+  std::map<std::string, config::Pool> handed_;   // how pools served in the process before; until the first round
   std::map<std::string, discover::State> told_;  // by name
   std::map<std::string, size_t> left_out_;       // by pool
   std::vector<discover::Question> waiting_;      // due, but kMaxQuestions are under way

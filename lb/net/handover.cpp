@@ -121,6 +121,7 @@ Message Handover::to_message() const {
     lines.push_back({"process", std::to_string(process.pid), std::to_string(process.fd)});
   lines.push_back({"tickets", ticket_secret});
   append("name", names, lines);
+  append("serving", serving, lines);
   append("change", changes, lines);
   return message;
 }
@@ -147,6 +148,8 @@ Handover Handover::from(const Message& message) {
       handover.ticket_secret = field(line, 1);
     } else if (what == "name") {
       handover.names.emplace_back(line.begin() + 1, line.end());
+    } else if (what == "serving") {
+      handover.serving.emplace_back(line.begin() + 1, line.end());
     } else if (what == "change") {
       handover.changes.emplace_back(line.begin() + 1, line.end());
     }

@@ -51,7 +51,8 @@ struct Handover {
   std::vector<Socket> sockets;
   std::vector<Passed> passed;
   std::vector<Process> processes;  // the teller is the last one, the oldest the first
-  Lines names;                     // what DNS has said, lb/discover/handed_names.hpp
+  Lines names;                     // what DNS has said, lb/discover/handed.hpp
+  Lines serving;                   // backends as they serve, likewise
   std::string ticket_secret;       // of TLS sessions, when no file has one
   Lines changes;                   // of backends, lb/backend_orders.hpp
 

@@ -137,6 +137,10 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const 
   pool->config = std::shared_ptr<const config::Pool>(std::make_shared<config::Pool>(from));
   pool->state = entry.state;
   pool->admission = entry.admission;
+  // What the file has no https:// for, `weir backend add` may have, and what DNS has yet to replace: that never gets
+  // plain text.
+  if (!tls && std::any_of(from.backends.begin(), from.backends.end(), [](const auto& backend) { return backend.tls; }))
+    tls = entry.tls ? entry.tls : tls_client_of(from, std::time(nullptr));
   if (!tls || !entry.tls || tls->settings() != entry.tls->settings()) entry.tls = std::move(tls);
   pool->tls = entry.tls;
   pool->algorithm = balance::find_algorithm(from.balance.algorithm);
@@ -228,8 +232,7 @@ std::shared_ptr<Runtime> StateRegistry::with_pools(const Runtime& current,
     const auto now = changed.find(pool->config->name);
     if (now == changed.end()) continue;
     const auto user_timeout = pool->user_timeout;
-    auto tls = pool->tls ? pool->tls : tls_client_of(now->second, std::time(nullptr));  // the first https:// of it
-    pool = build_pool(now->second, current.config->secret_keys, std::move(tls));
+    pool = build_pool(now->second, current.config->secret_keys, pool->tls);
     pool->user_timeout = user_timeout;
   }
   for (auto& route : next->routes)

@@ -1,6 +1,8 @@
 """Backends that DNS names: A, AAAA and SRV records, host names in URLs; what happens when DNS changes, fails or is gone."""
 import os
+import socket
 import tempfile
+import threading
 import time
 
 from dns import NXDOMAIN, REFUSED, SERVFAIL, DnsServer
@@ -202,6 +204,29 @@ class HostNames(DiscoveryTest):
         wait_until(lambda: self.names(daemon) == [f"127.0.0.3:{self.port}"])
         self.assert_no_errors(clients.stop().errors)
 
+    def test_what_is_left_in_place_is_spoken_to_as_before(self):
+        """Backends with https:// never get a request in plain text, also while a name without it takes their place."""
+        firsts = []
+        listener = socket.create_server(("127.0.0.2", 0))
+        self.addCleanup(listener.close)
+        def accept():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.settimeout(10)
+                    firsts.append(connection.recv(1))
+        threading.Thread(target=accept, daemon=True).start()
+        port = listener.getsockname()[1]
+        daemon = self.weir(self.config({"backends": {"a": f"https://127.0.0.2:{port}"}}))
+        self.dns.silent = True
+        daemon.reload(self.config({"discover": {"dns": f"app.test:{port}"}}))
+        self.assertEqual(self.names(daemon), ["a"])
+        self.assertEqual(daemon.get("/").status, 502)
+        self.assertEqual(set(firsts), {b"\x16"}, "a handshake")
+
 
 class Failures(DiscoveryTest):
     def test_unresolvable_names_stop_nothing(self):
@@ -350,6 +375,34 @@ class Upgrades(DiscoveryTest):
         wait_until(lambda: self.answers(daemon) == {"127.0.0.3"})
         self.assertEqual([n["name"] for n in self.status_of(daemon)], ["other.test"])
 
+    def test_a_name_in_a_url_keeps_the_address_that_it_has(self):
+        self.origins("127.0.0.2", "127.0.0.3")
+        self.dns.set("app.test", "A", ["127.0.0.3"])
+        daemon = self.upgradable(self.config({"backends": {"a": f"http://app.test:{self.port}"}}, resolver={"family": "ipv4"}))
+        self.assertEqual(self.answers(daemon), {"127.0.0.3"})
+        asked = self.dns.count("app.test")
+        self.dns.set("app.test", "A", ["127.0.0.2", "127.0.0.3"])
+        wait_until(lambda: self.dns.count("app.test") > asked + 1)
+        for _ in range(2):
+            daemon.upgrade()
+            self.assertEqual(self.answers(daemon), {"127.0.0.3"})
+
+    def test_what_a_reload_left_in_place_for_a_name_stays(self):
+        """As the name is not answered yet, and won't be in this outage."""
+        self.origins("127.0.0.2", "127.0.0.3")
+        resolver = {"family": "ipv4"}
+        daemon = self.upgradable(self.config({"backends": {"a": f"http://127.0.0.2:{self.port}"}}, resolver=resolver))
+        self.dns.silent = True
+        for pool in ({"backends": {"a": f"http://app.test:{self.port}"}}, {"discover": {"dns": f"app.test:{self.port}"}}):
+            daemon.reload(self.config(pool, resolver=resolver))
+            daemon.upgrade()
+            self.assertEqual(self.answers(daemon), {"127.0.0.2"})
+        self.assertEqual(self.names(daemon), ["a"])
+        self.dns.set("app.test", "A", ["127.0.0.3"])
+        self.dns.silent = False
+        wait_until(lambda: self.answers(daemon) == {"127.0.0.3"})
+        self.assertEqual(self.names(daemon), [f"127.0.0.3:{self.port}"])
+
     def taking_over(self, configuration, *lines):
         forerunner = Forerunner()
         self.addCleanup(forerunner.close)
@@ -388,9 +441,10 @@ class Upgrades(DiscoveryTest):
         good = ["name", "app.test", "a", "failing", now, now, now, "3", "no answer in time", "127.0.0.2:0"]
         bad = [good[:5], [*good[:2], "mx", *good[3:]], [*good, "localhost"], ["name"], [*good[:4], "99" + now, *good[5:]]]
         forerunner, daemon = self.taking_over(self.config({"discover": {"dns": f"app.test:{self.port}"}}, resolver={"family": "ipv4"}),
-                                              *bad, good, ["moon", "full"])
+                                              *bad, good, ["moon", "full"], ["serving", "app", "x"])
         event = daemon.wait_event("handover_incomplete")
         self.assertEqual((event.what, event.left_out, event.reason), ("names", "5", "it is cut short"))
+        daemon.wait_event("handover_incomplete", what="backends", left_out="1")
         forerunner.hand_over()
         daemon.wait_event("ready")
         self.assertEqual(self.answers(daemon), {"127.0.0.2"})

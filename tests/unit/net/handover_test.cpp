@@ -41,6 +41,7 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   sent.passed = {{"web", 3}};
   sent.processes = {{100, 12}, {101, 13}};
   sent.names = {{"app.test", "a", ""}, {}, {"b\t.test"}};
+  sent.serving = {{"app", "a"}};
   sent.ticket_secret = "secret";
   sent.changes = {{"{}"}};
   const auto got = Handover::from(sent.to_message());
@@ -59,6 +60,7 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   CHECK(got.processes[1].fd == 13);
   CHECK(got.names == sent.names);
   CHECK(got.changes == sent.changes);
+  CHECK(got.serving == sent.serving);
   CHECK(got.ticket_secret == "secret");
   CHECK(got.descriptors() == std::vector<int>{5, 6, 9, 11, 3, 12, 13});
   CHECK(got.numbered_from(4).descriptors() == std::vector<int>{4, 5, 6, 7, 8, 9, 10});

@@ -1,5 +1,5 @@
 // What one process hands to the next of names: as it was, in bounds, and nothing that it can't be.
-#include "lb/discover/handed_names.hpp"
+#include "lb/discover/handed.hpp"
 
 #include "tests/catch.hpp"
 #include "tests/unit/discover/support.hpp"
@@ -14,7 +14,7 @@ namespace {
 Fixture next(const Fixture& old, Duration now) {
   Fixture fresh(old.config.pools[0]);
   fresh.names = Names(2);
-  fresh.names.recall(handed_names(lines_of(old.names.entries()).lines, at(now)).entries);
+  fresh.names.recall(handed_names(lines_of(old.names.entries()).lines, at(now)).known);
   fresh.configure(now);
   return fresh;
 }
@@ -86,14 +86,14 @@ TEST_CASE("a question that is due is asked at once, one far away within the rule
     line[5] = next;
     Fixture fresh(pool("app.test"));
     fresh.names = Names(2);
-    fresh.names.recall(handed_names({line}, at(0s)).entries);
+    fresh.names.recall(handed_names({line}, at(0s)).known);
     fresh.configure(0s);
     CHECK(fresh.names.next() == at(latest));
   }
 }
 
 TEST_CASE("lines that can't be are passed over, one by one") {
-  CHECK(handed_names({good_line()}, at(0s)).entries.size() == 1);
+  CHECK(handed_names({good_line()}, at(0s)).known.size() == 1);
   const auto refused = [](size_t field, const std::string& text, const std::string& why) {
     auto bad = good_line();
     if (field < bad.size())
@@ -103,7 +103,7 @@ TEST_CASE("lines that can't be are passed over, one by one") {
     auto good = good_line();
     good[0] = "b.test";
     const auto handed = handed_names({bad, good}, at(0s));
-    CHECK(handed.entries.size() == 1);
+    CHECK(handed.known.size() == 1);
     CHECK(handed.wrong == 1);
     INFO(text << ": " << handed.first_why);
     CHECK(handed.first_why.find(why) != std::string::npos);
@@ -141,4 +141,45 @@ TEST_CASE("as much as fits is handed on") {
   CHECK(some.lines.size() + some.left_out == 100);
   CHECK(some.left_out > 20);
   CHECK(some.lines.size() > 20);
+}
+
+TEST_CASE("the backends that serve come back as they were") {
+  auto old = pool("app.test");
+  for (const char* address : {"10.0.0.1:80", "[fd00::1]:80", "unix:/run/app.sock"}) {
+    config::Backend backend;
+    backend.name = address;
+    backend.address = *Endpoint::parse(address);
+    backend.authority = "app.test:80";
+    backend.weight = 7;
+    backend.discovered = backend.address.family() == AF_INET6;
+    backend.backup = backend.discovered;
+    backend.tls = backend.address.is_unix();
+    old.backends.push_back(backend);
+  }
+  const auto handed = handed_pools(lines_of({&old}).lines);
+  CHECK(handed.wrong == 0);
+  REQUIRE(handed.known.contains("app"));
+  const auto& got = handed.known.at("app").backends;
+  REQUIRE(got.size() == 3);
+  for (size_t i = 0; i < got.size(); ++i) {
+    CHECK(got[i].same_target(old.backends[i]));
+    CHECK(got[i].authority == "app.test:80");
+    CHECK(got[i].weight == 7);
+    CHECK(got[i].discovered == old.backends[i].discovered);
+    CHECK(got[i].backup == old.backends[i].backup);
+    CHECK(got[i].tls == old.backends[i].tls);
+  }
+  CHECK(lines_of({&old}, 200).left_out == 2);
+}
+
+TEST_CASE("a backend that can't be is passed over") {
+  const std::vector<std::string> good{"app", "a", "10.0.0.1:80", "app.test", "1", "later words"};
+  CHECK(handed_pools({good}).known.size() == 1);
+  for (const auto& [field, text] : std::vector<std::pair<size_t, std::string>>{
+           {2, "10.0.0.1"}, {2, ""}, {3, "a\r\nX: y"}, {3, ""}, {4, "1001"}, {4, ""}, {4, "-1"}}) {
+    auto bad = good;
+    bad[field] = text;
+    CHECK(handed_pools({bad}).wrong == 1);
+  }
+  CHECK(handed_pools({{"app"}, {}}).first_why == "it is cut short");
 }

@@ -1,4 +1,4 @@
-#include "lb/discover/handed_names.hpp"
+#include "lb/discover/handed.hpp"
 
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -13,7 +13,8 @@ namespace weir::discover {
 
 namespace {
 
-constexpr size_t kFields = 8;      // before the records
+constexpr size_t kFields = 8;  // before the records
+constexpr size_t kServingFields = 6;
 constexpr size_t kReason = 512;    // bytes
 constexpr size_t kOverhead = 128;  // of a line: its numbers, at their longest
 
@@ -111,34 +112,91 @@ std::pair<Question, Entry> known_of(const std::vector<std::string>& line, TimePo
   return {question, std::move(entry)};
 }
 
-}  // namespace
-
-NameLines lines_of(const std::map<Question, Entry>& entries, size_t most) {
-  NameLines out;
-  size_t bytes = 0;
-  for (const auto& [question, entry] : entries) {
-    if (entry.state == State::pending) continue;
-    auto line = line_of(question, entry);
+/// Lines until they are too many bytes.
+class Collector {
+ public:
+  explicit Collector(size_t most) : most_(most) {}
+  void add(std::vector<std::string> line) {
     size_t size = kOverhead;
     for (const auto& field : line) size += field.size() + 1;
-    if (bytes + size > most) {
-      ++out.left_out;
-      continue;
-    }
-    bytes += size;
+    if (bytes_ + size > most_) return void(++out.left_out);
+    bytes_ += size;
     out.lines.push_back(std::move(line));
   }
-  return out;
-}
+  SomeLines out;
 
-HandedNames handed_names(const net::Lines& lines, TimePoint now) {
-  HandedNames out;
+ private:
+  size_t most_, bytes_ = 0;
+};
+
+/// `take` gets each line and what is known so far; it throws std::runtime_error for a line that can't be.
+template <class Known, class Take>
+Handed<Known> taken(const net::Lines& lines, const Take& take) {
+  Handed<Known> out;
   for (const auto& line : lines) try {
-      out.entries.insert(known_of(line, now));
+      take(line, out.known);
     } catch (const std::runtime_error& error) {
       if (out.wrong++ == 0) out.first_why = error.what();
     }
   return out;
+}
+
+/// It may become a Host field.
+bool is_authority(std::string_view text) {
+  return !text.empty() && text.size() <= 512 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 127; });
+}
+
+config::Backend backend_of(const std::vector<std::string>& line) {
+  if (line.size() < kServingFields) throw std::runtime_error("it is cut short");
+  config::Backend backend;
+  backend.name = line[1];
+  const auto address = Endpoint::parse(line[2]);
+  if (!address) throw std::runtime_error(fmt::format("\"{}\" is no address", line[2].substr(0, 64)));
+  backend.address = *address;
+  if (!is_authority(line[3])) throw std::runtime_error(fmt::format("\"{}\" is no authority", line[3].substr(0, 64)));
+  backend.authority = line[3];
+  backend.weight = number<uint32_t>(line[4]);
+  if (backend.weight > kMaxWeight) throw std::runtime_error(fmt::format("the weight {} is too great", backend.weight));
+  for (std::string_view words = line[5]; !words.empty();) {
+    const auto one = word(words);
+    backend.discovered |= one == "discovered";
+    backend.backup |= one == "backup";
+    backend.tls |= one == "tls";
+  }
+  return backend;
+}
+
+}  // namespace
+
+SomeLines lines_of(const std::map<Question, Entry>& entries, size_t most) {
+  Collector lines(most);
+  for (const auto& [question, entry] : entries)
+    if (entry.state != State::pending) lines.add(line_of(question, entry));
+  return std::move(lines.out);
+}
+
+Handed<std::map<Question, Entry>> handed_names(const net::Lines& lines, TimePoint now) {
+  return taken<std::map<Question, Entry>>(lines,
+                                          [now](const auto& line, auto& known) { known.insert(known_of(line, now)); });
+}
+
+SomeLines lines_of(const std::vector<const config::Pool*>& serving, size_t most) {
+  Collector lines(most);
+  for (const auto* pool : serving)
+    for (const auto& backend : pool->backends)
+      lines.add({pool->name, backend.name, backend.address.to_string(), backend.authority,
+                 std::to_string(backend.weight),
+                 fmt::format("{}{}{}", backend.discovered ? "discovered " : "", backend.backup ? "backup " : "",
+                             backend.tls ? "tls" : "")});
+  return std::move(lines.out);
+}
+
+Handed<std::map<std::string, config::Pool>> handed_pools(const net::Lines& lines) {
+  return taken<std::map<std::string, config::Pool>>(lines, [](const auto& line, auto& known) {
+    auto backend = backend_of(line);
+    known[line[0]].backends.push_back(std::move(backend));
+  });
 }
 
 }  // namespace weir::discover
