@@ -32,6 +32,12 @@ Method method_of(std::string_view name) {
   return Method::other;
 }
 
+constexpr const char* kProxyHeader =
+    "a PROXY header on a listener that expects none: write proxy_protocol: true there, and its sender into "
+    "trusted_proxies, or have the sender leave it out";
+// Of version 2 without the empty lines that it begins with: they were skipped as such.
+constexpr std::string_view kProxySignature("\0\r\nQUIT\n", 8);
+
 ParseResult take_method(Cursor& cursor, RequestHead& head) {
   const char* p = cursor.at;
   while (p < cursor.end && is_token_byte(*p)) ++p;
@@ -43,6 +49,8 @@ ParseResult take_method(Cursor& cursor, RequestHead& head) {
   if (*p != ' ' || length == 0) {
     if (length == 0 && *p == '\r' && p + 1 == cursor.end) return kNeedMore;  // half of an empty line (skip_empty_lines)
     if (length == 0 && *p == 0x16) return bad_request("a TLS handshake on a listener without tls");
+    if (std::string_view(p, static_cast<size_t>(cursor.end - p)).starts_with(kProxySignature))
+      return bad_request(kProxyHeader);
     return bad_request(length == 0 ? "no method" : "byte in the method that is not allowed there");
   }
   head.method = method_of(head.method_view());
@@ -57,7 +65,8 @@ ParseResult take_target(Cursor& cursor, uint32_t limit, RequestHead& head) {
   head.target_length = std::min(length, limit);
   if (length > limit) return refuse(Cause::uri_too_long, "request target longer than limits.target_bytes");
   if (p == cursor.end) return kNeedMore;
-  if (*p == '\r' || *p == '\n') return bad_request("request line without a version");
+  if (*p == '\r' || *p == '\n')
+    return bad_request(head.method_view() == "PROXY" ? kProxyHeader : "request line without a version");
   if (*p != ' ') return bad_request("byte in the request target that is not allowed there");
   if (length == 0) return bad_request("more than one blank after the method");
   cursor.at = p + 1;
@@ -73,8 +82,9 @@ ParseResult take_version(Cursor& cursor, RequestHead& head) {
   }
   for (size_t i = 0; i < rest.size(); ++i) {
     if (kShape[i] == 'd' ? !is_digit(rest[i]) : rest[i] != kShape[i])
-      return bad_request(i < 8 ? "the version is not of the form HTTP/1.1"
-                               : "the request line does not end with CRLF after the version");
+      return bad_request(head.method_view() == "PROXY" ? kProxyHeader
+                         : i < 8                       ? "the version is not of the form HTTP/1.1"
+                                                       : "the request line does not end with CRLF after the version");
   }
   if (rest.size() < kShape.size()) return kNeedMore;
   if (rest != "HTTP/1.0\r\n") return refuse(Cause::version_not_supported, "neither HTTP/1.0 nor HTTP/1.1");

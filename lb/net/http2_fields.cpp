@@ -31,6 +31,12 @@ void FieldSection::add(std::string_view name, std::string_view value) {
   rows_->push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
 }
 
+void FieldSection::remove(std::string_view name) {
+  std::erase_if(*rows_, [&](const nghttp2_nv& row) {
+    return std::string_view(reinterpret_cast<const char*>(row.name), row.namelen) == name;
+  });
+}
+
 void FieldSection::add_lines(std::span<char> lines) {
   char* at = lines.data();
   char* const end = at + lines.size();

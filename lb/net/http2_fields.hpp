@@ -21,6 +21,8 @@ class FieldSection {
   /// what means nothing here or would be malformed: connection-specific fields (§8.2.2; "te: trailers" stays) and Host,
   /// which is :authority.
   void add_lines(std::span<char> lines);
+  /// All of that name.
+  void remove(std::string_view name);
   /// For lb/net/http2_*.cpp.
   struct Rows;
   const Rows& rows() const { return *rows_; }

@@ -37,6 +37,7 @@ struct ServerCallbacks {
 
   static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
     ServerSession& self = of(user);
+    ++self.frames_;
     const auto flood =
         self.guarded_->guard.on_frame(header->type, header->flags, static_cast<uint32_t>(header->length), self.now_);
     if (flood != Http2Flood::none) self.flooded(flood);

@@ -101,6 +101,8 @@ class ServerSession {
   void refuse_streams();
   /// All streams end now.
   void terminate(Http2Error why);
+  /// How many frames have begun to come; wraps round.
+  uint32_t frames() const { return frames_; }
   /// What the client has overdone, if that is why it ends.
   Http2Flood flood() const { return flood_; }
   /// How the client has broken the protocol, if that is why it ends: a code of RFC 9113 §7, and nghttp2's words if it
@@ -124,6 +126,7 @@ class ServerSession {
   net::Buffer* out_ = nullptr;
   size_t bound_ = 0;
   TimePoint now_{};
+  uint32_t frames_ = 0;
   Http2Flood flood_ = Http2Flood::none;
   std::string broken_;
   Http2Error ended_for_ = Http2Error::no_error;  // with terminated_

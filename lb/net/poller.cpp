@@ -3,6 +3,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -11,6 +12,10 @@
 #include <system_error>
 
 namespace weir::net {
+
+namespace {
+constexpr auto kLeast = std::chrono::microseconds(50);  // for those that want another turn, in each round
+}
 
 struct Poller::Watch {
   explicit Watch(boost::asio::io_context& context) : descriptor(context) {}
@@ -122,12 +127,21 @@ TimePoint Poller::round(int timeout_ms) {
       target->on_events(events[static_cast<size_t>(i)].events);
     }
   }
-  for (Pollable* target : running_again_) {
-    target->queued_again_ = false;
-    if (!target->retired_) target->on_events(0);
-  }
-  running_again_.clear();
+  if (!running_again_.empty()) run_again(now);
   return now;
+}
+
+/// Who wants another turn gets as long as the events took, and kLeast at least; the rest stands first the next time.
+void Poller::run_again(TimePoint batch_began) {
+  const TimePoint begin = monotonic_now();
+  const TimePoint end = begin + std::max<Duration>(begin - batch_began, kLeast);
+  auto next = running_again_.begin();
+  do {
+    (*next)->queued_again_ = false;
+    if (!(*next)->retired_) (*next)->on_events(0);
+  } while (++next != running_again_.end() && monotonic_now() < end);
+  again_.insert(again_.begin(), next, running_again_.end());
+  running_again_.clear();
 }
 
 }  // namespace weir::net

@@ -52,7 +52,8 @@ class Poller {
   /// For listeners: level-triggered input.
   bool add_level(int fd, Pollable& target);
   void remove(int fd);
-  /// Calls on_events(0) once more in the next round: for work cut short in fairness to others.
+  /// Calls on_events(0) once more, in the next round or, if there are many, one soon after: for work cut short in
+  /// fairness to others.
   void again(Pollable& target);
   /// Forgets what is retired, then runs after_batch: for code outside on_events (timers, posts) that retired something.
   void sweep();
@@ -66,6 +67,7 @@ class Poller {
   void run();
   void run_soon();
   TimePoint round(int timeout_ms);
+  void run_again(TimePoint batch_began);
 
   struct Watch;  // keeps Asio's headers out of the data path's files
   std::unique_ptr<Watch> watch_;

@@ -7,6 +7,7 @@
 
 #include "lb/base/log.hpp"
 #include "lb/net/socket.hpp"
+#include "lb/proxy/http2_session.hpp"
 #include "lb/proxy/proxy_side.hpp"
 #include "lb/proxy/tcp_session.hpp"
 #include "lb/proxy/worker.hpp"
@@ -14,7 +15,8 @@
 namespace weir::proxy {
 
 namespace {
-constexpr int kBatch = 64;                                 // accepts, then the connections get their turn
+constexpr int kBatch = 64;                      // accepts, then the connections get their turn
+constexpr uint32_t kBehind = 4, kPassOver = 8;  // with more sessions of HTTP/2 waiting: accepts in each eighth round
 constexpr auto kPause = std::chrono::milliseconds(100);    // without descriptors or memory (security-rules D)
 constexpr auto kClosing = std::chrono::milliseconds(200);  // handshakes under way when a listener closes get so long
 constexpr uint32_t kRefusals = 64;  // beyond limits.connections so many get a 503, the others are closed at once
@@ -47,8 +49,11 @@ void Acceptor::set_options() {
 void Acceptor::on_events(uint32_t) {
   if (paused_ || closing_) return;
   if (worker_.shared.memory.load(std::memory_order_relaxed) == MemoryLevel::stop_accepting) return pause();
-  for (int i = 0; i < kBatch && accept_one(); ++i) {
-  }
+  if (worker_.http2().waiting > kBehind && ++passed_over_ % kPassOver) return;  // new ones wait in the socket's queue
+  const uint64_t http2 = worker_.cells.http2_connections.get();
+  for (int i = 0; i < kBatch && accept_one(); ++i)
+    // One of HTTP/2 may bring fifty streams with it. HTTP/1 needs no look at the clock.
+    if (worker_.cells.http2_connections.get() != http2 && monotonic_now() - worker_.now >= Http2Session::kTurn) break;
 }
 
 void Acceptor::drain() {

@@ -50,6 +50,7 @@ class Acceptor final : public net::Pollable, public Timer {
   UniqueFd reserve_;
   TimePoint close_at_ = TimePoint::max();
   bool paused_ = false;
+  uint32_t passed_over_ = 0;
   const bool inherited_;
   bool closing_ = false;
 };

@@ -200,7 +200,8 @@ bool DownstreamConnection::pump_once() {
 void DownstreamConnection::receive_head() {
   const bool partial = !in_.empty();
   char* into = partial ? in_.prepare(worker_.buffers, kHeadStep) : worker_.receive_scratch.get();
-  const size_t room = partial ? in_.room() : Worker::kReceiveScratch;
+  const bool maybe_http2 = listener_->http2 && requests_ == 0;
+  const size_t room = partial ? in_.room() : maybe_http2 ? Http2Session::kFirstPiece : Worker::kReceiveScratch;
   const auto result = stream_.receive(into, room);
   if (result.status == net::IoStatus::would_block) {
     readable_ = false;

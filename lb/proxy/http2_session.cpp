@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kPending = 64 << 10;             // frames put together for one send
 constexpr auto kGrace = std::chrono::seconds(1);  // for streams that the client opens while it learns of the end
+constexpr size_t kLargeFrame = 1024;              // on average
 constexpr int kTurns = 16;                        // sends in a row, then others get a turn
 
 Http2Stream& own(http2::ServerStream& stream) { return static_cast<Http2Stream&>(stream); }
@@ -57,6 +58,7 @@ Http2Session::~Http2Session() {
   }
   pending_.release(worker_.buffers);
   auto& flushing = worker_.http2().flushing;
+  set_waiting(false);
   if (queued_) std::replace(flushing.begin(), flushing.end(), this, static_cast<Http2Session*>(nullptr));
 }
 
@@ -73,16 +75,31 @@ void Http2Session::take(std::string_view bytes) {
   tell_end();
   run_ready();
   flush_later();
+  // Who has sent a lot, and hung up, is found out by the first send, before more of it is decoded.
+  if (connection_.readable_ && !std::exchange(greeted_, true)) flush();
+}
+
+void Http2Session::set_waiting(bool waiting) {
+  if (std::exchange(waiting_, waiting) == waiting) return;
+  worker_.http2().waiting += waiting ? 1u : -1u;
 }
 
 bool Http2Session::receive() {
+  set_waiting(false);
+  if (flood() != Http2Flood::none) return false;  // what has come of it is thrown away when the GOAWAY is out
   char* into = worker_.receive_scratch.get();
-  const auto result = connection_.stream_.receive(into, Worker::kReceiveScratch);
+  const auto result = connection_.stream_.receive(into, piece_);
   if (result.status == net::IoStatus::ok) {
     connection_.readable_ = result.more || connection_.peer_fin_;
     worker_.cells.bytes_received.add(result.bytes);
+    const uint32_t before = server_.frames();
     take({into, result.bytes});
-    return true;
+    const bool large = (server_.frames() - before) * kLargeFrame <= result.bytes;
+    piece_ = large ? std::min<uint32_t>(2 * piece_, Worker::kReceiveScratch) : kPiece;
+    if (!connection_.readable_ || monotonic_now() - worker_.now < kTurn) return true;
+    set_waiting(true);
+    worker_.poller.again(connection_);
+    return false;
   }
   connection_.readable_ = false;
   if (result.status != net::IoStatus::would_block) connection_.lost(Cause::client_gone);

@@ -31,10 +31,19 @@ struct Http2Worker {
   std::vector<std::unique_ptr<Http2Stream>> streams;  // free ones
   std::vector<Http2Session*> flushing;                // have something to send; null where gone
   EventBound ends;                                    // told of
+  uint32_t waiting = 0;                               // sessions with more to read, whose turn was over
 };
 
 class Http2Session final : public http2::ServerEvents {
  public:
+  /// Received and decoded at once; then the clock is looked at. A hundred streams that are opened and reset. It grows
+  /// while the frames are large ones, of bodies.
+  static constexpr size_t kPiece = 8 << 10;
+  /// … of what may turn out to be HTTP/2 without TLS.
+  static constexpr size_t kFirstPiece = 4 << 10;
+  /// What a batch of events may last before a session that has more to read, or the acceptor, waits for the next one.
+  static constexpr auto kTurn = std::chrono::microseconds(50);
+
   explicit Http2Session(DownstreamConnection& connection);
   ~Http2Session();
 
@@ -90,6 +99,7 @@ class Http2Session final : public http2::ServerEvents {
   void look_at(Http2Stream& stream);
   bool run_ready();
   bool run_one(Http2Stream& stream);
+  void set_waiting(bool waiting);
   void recycle(Http2Stream& stream);
   void give_back(Http2Stream& stream);
   void end_if_finished();
@@ -117,7 +127,8 @@ class Http2Session final : public http2::ServerEvents {
   Drain drain_ = Drain::no;
   Http2Flood flood_ = Http2Flood::none;
   bool queued_ = false, flushing_ = false, running_ = false, closing_ = false, ending_ = false, cut_short_ = false,
-       told_ = false;
+       told_ = false, waiting_ = false, greeted_ = false;
+  uint32_t piece_ = kPiece;  // the next one
 };
 
 }  // namespace weir::proxy

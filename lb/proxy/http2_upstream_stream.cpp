@@ -128,6 +128,7 @@ bool Http2UpstreamStream::begin(std::span<char> request_head) {
   fields.add(":authority", host);
   fields.add(":path", target);
   fields.add_lines(request_head.subspan(fields_at));
+  if (connect) fields.remove("sec-websocket-key");  // RFC 8441 §5.1: :protocol stands in its place
   head_method = method == "HEAD";
   if (!connection_->session_.submit(*this, fields, body_follows || connect)) return false;
   bytes_sent = request_head.size();

@@ -1,11 +1,14 @@
-"""A client that breaks HTTP/2, or floods and hangs up: what the operator is told of it."""
+"""A client that breaks HTTP/2, or floods and hangs up: what the operator is told of it, and what other clients feel."""
+import os
 import signal
 import socket
 import struct
 import threading
+import unittest
 
 import http2
-from harness import response, wait_until
+import http2_flood
+from harness import request, response, wait_until
 from http2 import Http2Client
 from test_http2 import Http2Test, body_of, sized
 
@@ -132,3 +135,33 @@ class Floods(Http2Test):
         self.assertEqual(metrics.sum("weir_http2_resets_total", by="client"), 20)
         self.assertEqual(metrics.sum("weir_http2_streams_total"), 21)
         self.assertEqual(metrics.sum("weir_http2_floods_total", kind="resets"), 1)
+
+
+class Fairness(Http2Test):
+    def test_new_connections_leave_the_others_their_turn(self):
+        fixed = {"match": {"path": "/fixed/*"}, "respond": {"status": 200, "body": "x"}}
+        daemon = self.serve(routes=[fixed, {"pool": "app"}])
+        with daemon.client() as other:
+            other.get("/fixed/first")
+            daemon.signal(signal.SIGSTOP)  # all are there when it looks again, the new connections before the request
+            block = Http2Client.literal(Http2Client.fields(path="/fixed/new"))
+            start = http2.PREFACE + packed(http2.SETTINGS) + packed(http2.HEADERS, 5, 1, block) + resets(60)
+            for _ in range(60):
+                self.http2(daemon, start=False).sock.sendall(start)
+            other.send(request("GET", "/fixed/other"))
+            daemon.signal(signal.SIGCONT)
+            self.assertEqual(other.read().status, 200)
+        wait_until(lambda: len(daemon.access_log()) == 62)
+        served = [line["target"] for line in daemon.access_log()]
+        self.assertLess(served.index("/fixed/other"), 30)
+
+    @unittest.skipUnless(os.environ.get("WEIR_FULL"), "takes half a minute")
+    def test_beside_a_flood(self):
+        """http2_flood.py says what it really costs; here the machine may be busy."""
+        for waits in (False, True):
+            daemon, _, stop = http2_flood.start()
+            self.addCleanup(stop)
+            quiet, beside, connections, growth = http2_flood.measure(daemon, 10, waits)
+            self.assertGreater(connections, 100)
+            self.assertLess(growth, 16 << 20)
+            self.assertLess(http2_flood.share(beside, 0.99), max(10 * http2_flood.share(quiet, 0.99), 50))

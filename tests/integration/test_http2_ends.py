@@ -3,9 +3,12 @@ import base64
 import hashlib
 import signal
 import threading
+import time
 
+import h2origin
 import http2
 from harness import config, request, response, wait_until
+from h2origin import Http2Origin
 from test_http2 import Http2Test, body_of, sized
 from upgradable import Upgradable
 
@@ -83,6 +86,34 @@ class WebSockets(Http2Test):
         self.assertEqual((client.answer(no).status, client.answers[no].body), (403, b"no"))
         other = client.open(CONNECT, end=False)
         self.assertEqual(client.answer(other).status, 502)
+
+    def test_through_a_backend_of_http2(self):
+        def echo(r):
+            r.head(200)
+            seen = 0
+            while not r.complete or seen < len(r.body):
+                time.sleep(0.005)
+                piece = bytes(r.body[seen:])
+                seen += len(piece)
+                if piece:
+                    r.data(piece)
+            r.data(b"", end=True)
+        origin = Http2Origin(echo, settings={h2origin.CONNECT_PROTOCOL: 1}, early=True, threads=True)
+        self.addCleanup(origin.close)
+        daemon = self.serve([origin], pool={"protocol": "h2c"})
+        client = self.http2(daemon)
+        stream = client.open(CONNECT, end=False)
+        answer = client.answers[stream]
+        client.wait(lambda: answer.headers, "the answer")
+        self.assertEqual((answer.status, answer.header("sec-websocket-accept")), (200, None))
+        seen = origin.requests[0]
+        self.assertEqual([seen.header(n) for n in (":method", ":protocol", ":path", "sec-websocket-version", "sec-websocket-key", "origin")],
+                         ["CONNECT", "websocket", "/chat", "13", None, "https://a.test"])
+        client.data(stream, b"\x81\x85maskhello" + bytes(200_000))
+        client.wait(lambda: len(answer.received) == 200_011, "the echo")
+        client.data(stream, b"", end=True)
+        client.wait(lambda: answer.ended, "the other end")
+        wait_until(lambda: daemon.metrics().sum("weir_tunnels_open") == 0)
 
     def test_a_wrong_proof(self):
         client = self.http2(self.serve([self.origin(handler=lambda c: c.send(switching(c.read_request(), b"AAAA")))]))

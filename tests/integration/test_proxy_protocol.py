@@ -75,6 +75,17 @@ class Received(WeirTest):
         metrics = daemon.metrics()
         self.assertEqual([metrics.sum("weir_proxy_protocol_headers_total", kind=k) for k in ("v1", "v2", "local")], [2, 4, 2])
 
+    def test_a_header_that_nobody_expects(self):
+        """It stays refused: whoever could write one would be whom he likes. The answer says what to do."""
+        origin = self.origin(lambda *_: response(200, b"ok"))
+        daemon = self.weir(config([origin], trusted_proxies=["127.0.0.1"]))
+        for header in (v1(), v1("2001:db8::7"), b"PROXY UNKNOWN\r\n", v2(), v2("2001:db8::8", destination="::1"), v2(command=0x20)):
+            with daemon.client() as client:
+                answer = client.send(header).get("/")
+                self.assertEqual(answer.status, 400)
+                self.assertIn("proxy_protocol: true", answer.text)
+        self.assertEqual(origin.count(), 0)
+
     def test_the_chain_of_addresses(self):
         """A CDN before the balancer: its address comes by the PROXY header, the client's by X-Forwarded-For, if the CDN is trusted."""
         daemon = self.serve(trusted=("127.0.0.1", "192.0.2.0/24"))
