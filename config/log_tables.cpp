@@ -209,7 +209,9 @@ TypeOf<Log> log_section() {
                   "`tracing`."),
               key("level", &Log::level,
                   choice<Level>({{"info", Level::info}, {"warn", Level::warn}, {"error", Level::error}}),
-                  "Events below it are not told on standard error.")})
+                  "Events below it are not told on standard error."),
+              key("slow", &Log::slow, duration(1ms, 24h).zero_is("off"),
+                  "`weir why` remembers answers whose head came later than this from the backend.")})
       .after(check_log);
 }
 

@@ -328,6 +328,7 @@ struct Route {
   std::optional<std::pair<std::string, std::string>> rewrite_prefix;
   HeaderRules request_headers, response_headers;
   RouteTimeouts timeout;
+  std::optional<milliseconds> slow;       // beats Log::slow
   std::vector<AddressBlock> allow, deny;  // of clients; deny goes first, an empty allow is everybody
   std::optional<RateLimit> rate_limit;
   std::optional<Auth> auth;
@@ -362,6 +363,7 @@ struct Log {
   Format format = Format::json;
   std::vector<LogFieldUse> fields;  // of a JSON line; empty: the default ones
   log::Level level = log::Level::info;
+  milliseconds slow = 1s;  // remembered is what a backend took longer to answer; 0: nothing
 };
 
 struct Tracing {

@@ -170,7 +170,7 @@ void check_route(Reader& in, const Node& node, Route& route) {
   if (ends.empty()) in.error(node.at, "nothing says where requests go; write pool: NAME, or redirect: or respond:");
   if (ends.size() > 1) in.error(ends[1]->at, "a route has only one of pool, redirect and respond; remove the others");
   if (ends.size() == 1 && ends[0]->key != "pool")
-    for (const char* name : {"rewrite", "timeout", "request_headers", "compress"})
+    for (const char* name : {"rewrite", "timeout", "slow", "request_headers", "compress"})
       if (const Entry* entry = node.find_entry(name))
         in.warning(entry->at, fmt::format("{} has no effect in a route without a pool", name));
   if (!route.rewrite_prefix || route.match.path.empty()) return;
@@ -201,6 +201,8 @@ TypeOf<Route> route_section() {
           header_section("response_headers", "Changes the response's headers.", rules::settable_response_header),
           "Changes what clients get."),
       key("timeout", &Route::timeout, route_timeout_section(), "Time-outs of this route."),
+      key("slow", &Route::slow, duration(1ms, 24h).zero_is("off"),
+          "Beats `log.slow`, for example where long polls are answered late on purpose."),
       key("compress", &Route::compress, compress_section(), "Whether its responses are compressed."),
   };
   keys = std::move(keys) + access_keys();

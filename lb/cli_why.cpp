@@ -25,6 +25,12 @@ std::string status_of(const json::value& object) {
   return object.at("status").is_null() ? "-" : std::to_string(object.at("status").to_number<int>());
 }
 
+/// A daemon of an older version doesn't say.
+bool is_slow(const json::value& request) {
+  const auto* slow = request.as_object().if_contains("slow");
+  return slow && slow->is_bool() && slow->as_bool();
+}
+
 std::string_view help_of(std::string_view cause) {
   for (const auto& known : kCauses)
     if (known.name == cause) return known.help;
@@ -49,6 +55,7 @@ void print_one(const json::value& request, bool colours) {
              request.at("status").is_null() ? "no answer" : status_of(request),
              in_milliseconds(number(request, "duration_ms")));
   if (cause != "none") fmt::print(", {}: {}", coloured(cause, Colour::red, colours), text(request, "help"));
+  if (is_slow(request)) fmt::print(", {}", coloured("slow", Colour::yellow, colours));
   fmt::print("\n");
   if (text(request, "pool").empty())
     fmt::print("route {}: it reached no pool\n", text(request, "route").empty() ? "(none)" : text(request, "route"));
@@ -100,7 +107,10 @@ void print_list(const json::array& requests, bool colours) {
     const std::string cause = text(request, "cause");
     table.add({{text(request, "time")},
                {status_of(request)},
-               {cause == "none" ? "" : cause, Colour::red},
+               {cause != "none"    ? cause
+                : is_slow(request) ? "slow"
+                                   : "",
+                cause != "none" ? Colour::red : Colour::yellow},
                {fmt::format("{:g}", number(request, "attempts"))},
                {in_milliseconds(number(request, "duration_ms"))},
                {text(request, "pool")},
@@ -125,15 +135,15 @@ int why(const AdminWords& words) {
   const bool colours = wants_colours();
   if (words.id.empty()) {
     if (requests.empty())
-      fmt::print("no request or TCP session has failed or been tried again since the start\n");
+      fmt::print("no request or TCP session has failed, been tried again or been slow since the start\n");
     else
       print_list(requests, colours);
     return 0;
   }
   if (requests.empty())
     throw ClientError(
-        fmt::format("nothing is remembered of {}: it was answered at the first try, newer failures have "
-                    "taken its place, or another Weir had it; the access log has every request",
+        fmt::format("nothing is remembered of {}: it was answered at the first try, and soon (log.slow), newer "
+                    "ones have taken its place, or another Weir had it; the access log has every request",
                     printable(words.id)));
   for (size_t i = 0; i < requests.size(); ++i) {
     if (i) fmt::print("\n");

@@ -47,6 +47,7 @@ json::object request_object(const proxy::RequestRecord& request) {
   object["status"] = status_or_null(request.status);
   object["cause"] = info(request.cause).name;
   object["help"] = info(request.cause).help;
+  object["slow"] = request.slow;
   object["attempts"] = request.attempts;
   json::array tries;
   for (size_t i = 0; i < request.kept; ++i) tries.push_back(attempt_object(request.tries[i]));

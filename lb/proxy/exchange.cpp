@@ -150,13 +150,16 @@ void Exchange::record() {
     cells.grpc[grpc_status_].add();
   const auto us = static_cast<uint64_t>((monotonic_now() - started_).count() / 1000);
   cells.latency.observe(us);
-  const bool notable = attempts_ > 1 || status >= 500 || worth_remembering(cause_);
+  const bool failed = attempts_ > 1 || status >= 500 || worth_remembering(cause_);
+  // Until the head: a stream or a big download lasts as long as it lasts, and a tunnel is no answer at all.
+  const bool slow = route && upstream_us_ > route->slow_us, notable = failed || slow;
   const bool traced = trace_.on && trace_.sampled;
   AccessLog* log = worker_.shared.access_log.load(std::memory_order_acquire);
   // What was answered at the first try, and is neither traced nor logged, pays for one comparison here.
   if (!notable && !traced && !log) return;
   const int64_t wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
-  if (notable) remember(wall_ns, us, status);
+  using Kind = RecentRequests::Kind;
+  if (notable) remember(!failed ? Kind::slow : pool_ ? Kind::forwarded : Kind::refused, slow, wall_ns, us, status);
   if (traced) export_trace(wall_ns, us, status, !nothing_sent);
   if (log) write_log(*log, wall_ns, us, status);
 }
@@ -199,9 +202,10 @@ void Exchange::write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, 
 }
 
 /// Copies into the worker's ring; nothing is allocated.
-void Exchange::remember(int64_t wall_ns, uint64_t duration_us, uint16_t status) {
+void Exchange::remember(RecentRequests::Kind kind, bool slow, int64_t wall_ns, uint64_t duration_us, uint16_t status) {
   constexpr uint64_t kMost = ~uint32_t{0};
-  RequestRecord& record = worker_.recent.next(pool_ != nullptr);
+  RequestRecord& record = worker_.recent.next(kind);
+  record.slow = slow;
   record.wall_ns = wall_ns;
   record.duration_us = static_cast<uint32_t>(std::min(duration_us, kMost));
   record.status = status;

@@ -18,10 +18,10 @@ void RequestRecord::add_try(const BackendState& backend, uint32_t start_us, uint
 
 std::vector<RequestRecord> RecentRequests::find(std::string_view prefix, size_t limit) const {
   std::vector<const RequestRecord*> found;
-  for (const Ring* ring : {&forwarded_, &refused_})
-    for (size_t i = 0; i < std::min(ring->made, ring->capacity); ++i)
-      if (ring->records[i].id.view().starts_with(prefix) || ring->records[i].trace_id.view().starts_with(prefix))
-        found.push_back(&ring->records[i]);
+  for (const Ring& ring : rings_)
+    for (size_t i = 0; i < std::min(ring.made, ring.capacity); ++i)
+      if (ring.records[i].id.view().starts_with(prefix) || ring.records[i].trace_id.view().starts_with(prefix))
+        found.push_back(&ring.records[i]);
   std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) { return a->wall_ns > b->wall_ns; });
   found.resize(std::min(found.size(), limit));
   std::vector<RequestRecord> copies;

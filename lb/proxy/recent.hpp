@@ -1,5 +1,6 @@
-// What became of the last requests and TCP sessions that failed or had to be tried again, for `weir why`. A worker has
-// a ring of its own, which it alone touches; others ask it through Worker::post(). Nothing is allocated once it stands.
+// What became of the last requests and TCP sessions that failed, had to be tried again or were slow, for `weir why`. A
+// worker has a ring of its own, which it alone touches; others ask it through Worker::post(). Nothing is allocated once
+// it stands.
 #pragma once
 #include <sys/socket.h>
 
@@ -50,6 +51,7 @@ struct RequestRecord {
   uint32_t duration_us;
   uint16_t status;  // as in the access log: 499: the client didn't wait; 0: none
   Cause cause;
+  bool slow;         // the head of its answer came later than log.slow
   bool session;      // of mode: tcp; it has no id, status, target or route, and its host is the server name
   uint8_t attempts;  // made; the first kAttempts are kept
   uint8_t kept;
@@ -70,29 +72,31 @@ struct RequestRecord {
 
 class RecentRequests {
  public:
-  /// Requests that reached a pool, and those refused before, which strangers can make as many of as they like. So many
-  /// are kept by all workers together, but by each of them at least an eighth and at most a half.
-  static constexpr size_t kForwarded = 512, kRefused = 128;
+  /// Requests that reached a pool; those refused before, which strangers can make as many of as they like; and those
+  /// that were answered well at the first try, but late, which may be many and must not push out failures. So many are
+  /// kept by all workers together, but by each of them at least an eighth and at most a half.
+  enum class Kind : uint8_t { forwarded, refused, slow };
+  static constexpr std::array<size_t, 3> kKept{512, 128, 128};
 
   explicit RecentRequests(size_t workers)
-      : forwarded_(share(kForwarded, workers)), refused_(share(kRefused, workers)) {}
+      : rings_{Ring(share(kKept[0], workers)), Ring(share(kKept[1], workers)), Ring(share(kKept[2], workers))} {}
   static constexpr size_t share(size_t all, size_t workers) { return std::clamp(all / workers, all / 8, all / 2); }
 
   /// The place of the oldest, to be filled in at once.
-  RequestRecord& next(bool forwarded) { return (forwarded ? forwarded_ : refused_).next(); }
+  RequestRecord& next(Kind kind) { return rings_[static_cast<size_t>(kind)].next(); }
   /// Those whose id, or trace's id, begins with `prefix`; an empty one is for all. The newest first, at most `limit`.
   std::vector<RequestRecord> find(std::string_view prefix, size_t limit) const;
 
  private:
   struct Ring {
-    // Touched from the start (0.9 MiB): memory that grows with the first failures would look like a leak.
+    // Touched from the start (1.1 MiB): memory that grows with the first failures would look like a leak.
     explicit Ring(size_t places) : capacity(places), records(std::make_unique<RequestRecord[]>(places)) {}
     RequestRecord& next() { return records[made++ % capacity]; }
     const size_t capacity;
     const std::unique_ptr<RequestRecord[]> records;
     size_t made = 0;
   };
-  Ring forwarded_, refused_;
+  std::array<Ring, kKept.size()> rings_;
 };
 
 }  // namespace weir::proxy

@@ -203,6 +203,8 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
       entry.pool_index = i;
       entry.timeout = merge(route.timeout, entry.pool->config->timeout);
     }
+    if (const auto slow = route.slow.value_or(config->log.slow); slow.count() > 0)
+      entry.slow_us = static_cast<uint64_t>(std::chrono::microseconds(slow).count());
     build_guards(route, entry);
     runtime->routes.push_back(std::move(entry));
   }

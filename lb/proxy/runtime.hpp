@@ -70,6 +70,7 @@ struct Route {
   uint32_t pool_index = 0;
   Timeouts timeout{};
   uint32_t auth_pool_index = 0;                   // of auth.forward
+  uint64_t slow_us = ~uint64_t{0};                // a backend that answers later is slow
   bool guarded = false;                           // one of the following, or auth
   std::shared_ptr<const AddressSet> allow, deny;  // null: none
   std::shared_ptr<route::RateLimiter> limiter;    // null: none

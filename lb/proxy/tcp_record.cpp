@@ -70,7 +70,9 @@ void TcpSession::record(Cause cause) {
 }
 
 void TcpSession::remember(Cause cause, int64_t wall_ns, uint64_t duration_us) const {
-  RequestRecord& record = worker_.recent.next(pool_state_ != nullptr);
+  using Kind = RecentRequests::Kind;
+  RequestRecord& record = worker_.recent.next(pool_state_ ? Kind::forwarded : Kind::refused);
+  record.slow = false;
   record.wall_ns = wall_ns;
   record.duration_us = static_cast<uint32_t>(std::min<uint64_t>(duration_us, ~uint32_t{0}));
   record.status = 0;

@@ -1,5 +1,6 @@
 """weir why: what became of requests that failed or were tried again, attempt by attempt."""
 import json
+import time
 
 from harness import WeirTest, config, echo, request, response, wait_until
 
@@ -43,7 +44,58 @@ class Why(WeirTest):
         code, out, err = daemon.command("why", ID)
         self.assertEqual((code, out, len(err.splitlines())), (1, "", 1))
         self.assertIn(f"nothing is remembered of {ID}", err)
-        self.assertEqual(daemon.command("why")[:2], (0, "no request or TCP session has failed or been tried again since the start\n"))
+        self.assertEqual(daemon.command("why")[:2], (0, "no request or TCP session has failed, been tried again or been slow since the start\n"))
+
+    def test_slow_answers(self):
+        def late(message, connection):
+            if "late" in message.target:
+                time.sleep(0.1)
+            return response(200, b"x")
+        routes = [{"match": {"path": "/poll*"}, "pool": "app", "slow": "off"}, {"match": {"path": "/wait*"}, "pool": "app", "slow": "60s"}, {"pool": "app"}]
+        daemon = self.weir(trusting([self.origin(late)], log={"slow": "50ms"}, routes=routes))
+        for number, target in ("slow", "/late"), ("soon", "/"), ("poll", "/poll/late"), ("wait", "/wait/late"):
+            self.assertEqual(self.get(daemon, number, target).status, 200)
+        self.assertEqual([r["id"] for r in json.loads(daemon.command("why", "--json")[1])["requests"] if r["id"] != "soon"], ["slow"])  # a machine may be slow, too
+        told = self.ask(daemon, "slow")
+        self.assertEqual((told["slow"], told["cause"], told["status"], told["attempts"], [t["backend"] for t in told["tries"]]), (True, "none", 200, 1, ["b1"]))
+        self.assertGreater(told["tries"][0]["took_ms"], 50)
+        self.assertRegex(daemon.command("why", "slow")[1], r"\n.*Z: 200 after [\d.]+ m?s, slow\n")
+        self.assertRegex(daemon.command("why")[1], r"\n\S+Z +200  slow +1 ")
+
+    def test_slow_ones_push_out_no_failure(self):
+        def late(message, connection):
+            time.sleep(0.002)
+            return response(500 if message.target == "/bad" else 200, b"x")
+        daemon = self.weir(trusting([self.origin(late)], log={"slow": "1ms"}, pool={"retry": False, "eject": False}, workers=1))
+        self.assertEqual(self.get(daemon, "bad", "/bad").status, 500)
+        with daemon.client() as client:
+            for i in range(300):
+                client.get("/", {"X-Request-Id": f"{i:03}-slow"})
+        self.assertTrue(self.ask(daemon, "bad")["slow"])
+        self.assertEqual(self.ask(daemon, "299-slow")["status"], 200)
+        self.assertEqual(json.loads(daemon.command("why", "000-slow", "--json")[1])["requests"], [])
+
+    def test_what_lasts_is_not_slow(self):
+        def backend(connection):
+            message = connection.read_request()
+            if message.has("upgrade"):
+                connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+                time.sleep(0.6)
+            else:
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+                time.sleep(0.6)
+                connection.send(b"data: 2\n\n")
+            connection.close()
+        daemon = self.weir(trusting([self.origin(handler=backend)], log={"slow": "500ms"}))
+        with daemon.client() as client:
+            client.send(request("GET", "/events", {"X-Request-Id": "events", "Connection": "close"}))
+            self.assertIn(b"data: 2", client.read_to_end())
+        with daemon.client() as client:
+            client.send(request("GET", "/socket", {"X-Request-Id": "socket", "Connection": "Upgrade", "Upgrade": "websocket"}))
+            client.read_to_end()
+        wait_until(lambda: daemon.metrics().sum("weir_requests_total", route="default") == 2)
+        # On a machine that is slow itself the heads may be late.
+        self.assertEqual([r for r in json.loads(daemon.command("why", "--json")[1])["requests"] if r["tries"][0]["took_ms"] < 500], [])
 
     def test_kinds_of_failure(self):
         def backend(message, connection):

@@ -9,8 +9,10 @@ using namespace weir::proxy;
 
 namespace {
 
-void add(RecentRequests& recent, const std::string& id, int64_t when, bool forwarded = true) {
-  RequestRecord& record = recent.next(forwarded);
+using Kind = RecentRequests::Kind;
+
+void add(RecentRequests& recent, const std::string& id, int64_t when, Kind kind = Kind::forwarded) {
+  RequestRecord& record = recent.next(kind);
   record.id = id;
   record.trace_id = "";
   record.wall_ns = when;
@@ -30,7 +32,7 @@ TEST_CASE("what is remembered is found by the beginning of its id, the newest fi
   CHECK(recent.find("", 10).empty());
   add(recent, "aa1", 10);
   add(recent, "aa2", 30);
-  add(recent, "b", 20, false);
+  add(recent, "b", 20, Kind::refused);
   CHECK(ids(recent.find("", 10)) == "aa2 b aa1 ");
   CHECK(ids(recent.find("aa", 10)) == "aa2 aa1 ");
   CHECK(ids(recent.find("aa1", 10)) == "aa1 ");
@@ -42,7 +44,7 @@ TEST_CASE("what is remembered is found by its trace, too") {
   RecentRequests recent(1);
   add(recent, "aa1", 10);
   add(recent, "bb", 20);
-  RequestRecord& traced = recent.next(true);
+  RequestRecord& traced = recent.next(Kind::forwarded);
   traced.id = "theirs";
   traced.trace_id = "0af7651916cd43dd8448eb211c80319c";
   traced.wall_ns = 30;
@@ -51,16 +53,20 @@ TEST_CASE("what is remembered is found by its trace, too") {
 
 TEST_CASE("the rings are bounded, each by itself") {
   RecentRequests recent(4);
-  constexpr size_t kForwarded = RecentRequests::share(RecentRequests::kForwarded, 4),
-                   kRefused = RecentRequests::share(RecentRequests::kRefused, 4);
+  constexpr size_t kForwarded = RecentRequests::share(RecentRequests::kKept[0], 4),
+                   kRefused = RecentRequests::share(RecentRequests::kKept[1], 4);
   CHECK((kForwarded == 128 && kRefused == 32));
   add(recent, "forwarded", 1);
-  for (size_t i = 0; i < 10 * kRefused; ++i) add(recent, "r" + std::to_string(i), static_cast<int64_t>(i), false);
+  for (size_t i = 0; i < 10 * kRefused; ++i)
+    add(recent, "r" + std::to_string(i), static_cast<int64_t>(i), Kind::refused);
   CHECK(recent.find("", 10'000).size() == kRefused + 1);
   CHECK(recent.find("forwarded", 1).size() == 1);
   for (size_t i = 0; i < kForwarded; ++i) add(recent, "f" + std::to_string(i), 1);
   CHECK(recent.find("forwarded", 1).empty());
   CHECK(recent.find("f0", 1).size() == 1);
+  for (size_t i = 0; i < 10 * kForwarded; ++i) add(recent, "s" + std::to_string(i), 2, Kind::slow);
+  CHECK(recent.find("f0", 1).size() == 1);
+  CHECK(recent.find("s", 10'000).size() == RecentRequests::share(RecentRequests::kKept[2], 4));
 }
 
 TEST_CASE("texts that are too long are cut") {
