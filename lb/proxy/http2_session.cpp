@@ -366,9 +366,11 @@ void Http2Session::fail_streams(Cause cause) {
   cause = cause_of_end(cause);
   for (Http2Stream* stream = first_; stream;) {
     Http2Stream* next = stream->next_;
-    if (!std::exchange(stream->closed_, true))
+    const bool was_closed = std::exchange(stream->closed_, true);
+    if (!was_closed)
       stream->closed_for_ = cause == Cause::bad_framing ? Http2Error::protocol_error : Http2Error::cancel;
-    end_request(*stream, cause);
+    // What broke the connection within its head is told of by the connection.
+    if (stream->exchange_ || was_closed) end_request(*stream, cause);
     stream = next;
   }
 }

@@ -56,6 +56,7 @@ class Broken(Http2Test):
                 self.assertEqual(event.detail.partition(":")[0], code)
                 line = daemon.wait_log(lambda line: line["target"] == "/held")
                 self.assertEqual((line["cause"], line["protocol"]), ("bad_framing", "HTTP/2.0"))
+                self.assertEqual(daemon.metrics().sum("weir_protocol_errors_total"), 1)
                 self.assertEqual(daemon.metrics().sum("weir_protocol_errors_total", cause="bad_framing"), 1)
                 self.assertEqual(daemon.metrics().sum("weir_http2_floods_total"), 0)
                 daemon.stop()
