@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kPending = 64 << 10;             // frames put together for one send
 constexpr auto kGrace = std::chrono::seconds(1);  // for streams that the client opens while it learns of the end
 constexpr size_t kLargeFrame = 1024;              // on average
+constexpr uint32_t kHungUp = 10;                  // resets within the first piece
 constexpr int kTurns = 16;                        // sends in a row, then others get a turn
 
 Http2Stream& own(http2::ServerStream& stream) { return static_cast<Http2Stream&>(stream); }
@@ -66,7 +67,10 @@ Http2Session::~Http2Session() {
 
 void Http2Session::receive_first(std::string_view bytes) { take(bytes); }
 
-void Http2Session::on_reset_received(Http2Error why) { worker_.cells.http2_resets_received[index_of(why)].add(); }
+void Http2Session::on_reset_received(Http2Error why) {
+  ++resets_;
+  worker_.cells.http2_resets_received[index_of(why)].add();
+}
 void Http2Session::on_reset_sent(Http2Error why) { worker_.cells.http2_resets_sent[index_of(why)].add(); }
 void Http2Session::on_goaway_sent(Http2Error why) { worker_.cells.http2_goaways[index_of(why)].add(); }
 
@@ -75,8 +79,16 @@ void Http2Session::take(std::string_view bytes) {
   tell_end();
   run_ready();
   flush_later();
-  // Who has sent a lot, and hung up, is found out by the first send, before more of it is decoded.
-  if (connection_.readable_ && !std::exchange(greeted_, true)) flush();
+  if (connection_.readable_ && !std::exchange(greeted_, true)) greet();
+}
+
+/// Who has sent a lot, and hung up, is found out by the first send, before more of it is decoded. The limits would
+/// never see such a flood.
+void Http2Session::greet() {
+  flush();
+  if (connection_.state_ != DownstreamConnection::State::closed || resets_ < kHungUp) return;
+  flood_ = Http2Flood::resets;
+  tell_end();
 }
 
 void Http2Session::set_waiting(bool waiting) {
@@ -296,6 +308,7 @@ void Http2Session::flush() {
 void Http2Session::end_if_finished() {
   if (!pending_.empty() || !server_.finished() || closing_) return;
   closing_ = true;
+  set_waiting(false);
   fail_streams(Cause::client_gone);
   if (connection_.state_ == DownstreamConnection::State::http2) connection_.begin_linger();
 }
@@ -324,6 +337,7 @@ void Http2Session::tell_end() {
   uint64_t left_out = 0;
   if (!worker_.http2().ends.take(worker_.now, left_out)) return;
   const std::string detail = flood() == Http2Flood::stalled ? "timeout.send_stall or timeout.header"
+                             : flood_ == Http2Flood::resets ? "it has hung up"
                              : flooded                      ? "limits.http2"
                                                             : server_.broken();
   log::info("http2_connection_ended", {{"listener", connection_.listener().name},
@@ -352,9 +366,11 @@ void Http2Session::fail_streams(Cause cause) {
   cause = cause_of_end(cause);
   for (Http2Stream* stream = first_; stream;) {
     Http2Stream* next = stream->next_;
-    if (!std::exchange(stream->closed_, true))
+    const bool was_closed = std::exchange(stream->closed_, true);
+    if (!was_closed)
       stream->closed_for_ = cause == Cause::bad_framing ? Http2Error::protocol_error : Http2Error::cancel;
-    end_request(*stream, cause);
+    // What broke the connection within its head is told of by the connection.
+    if (stream->exchange_ || was_closed) end_request(*stream, cause);
     stream = next;
   }
 }
@@ -369,6 +385,7 @@ void Http2Session::end_request(Http2Stream& stream, Cause cause) {
 
 void Http2Session::say_end() {
   if (std::exchange(closing_, true)) return;
+  set_waiting(false);
   server_.terminate(Http2Error::no_error);
   server_.produce(worker_.buffers, pending_, kPending);
   tell_end();

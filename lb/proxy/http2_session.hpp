@@ -100,6 +100,7 @@ class Http2Session final : public http2::ServerEvents {
   bool run_ready();
   bool run_one(Http2Stream& stream);
   void set_waiting(bool waiting);
+  void greet();
   void recycle(Http2Stream& stream);
   void give_back(Http2Stream& stream);
   void end_if_finished();
@@ -129,6 +130,7 @@ class Http2Session final : public http2::ServerEvents {
   bool queued_ = false, flushing_ = false, running_ = false, closing_ = false, ending_ = false, cut_short_ = false,
        told_ = false, waiting_ = false, greeted_ = false;
   uint32_t piece_ = kPiece;  // the next one
+  uint32_t resets_ = 0;      // streams that the client has taken back
 };
 
 }  // namespace weir::proxy

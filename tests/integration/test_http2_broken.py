@@ -56,6 +56,7 @@ class Broken(Http2Test):
                 self.assertEqual(event.detail.partition(":")[0], code)
                 line = daemon.wait_log(lambda line: line["target"] == "/held")
                 self.assertEqual((line["cause"], line["protocol"]), ("bad_framing", "HTTP/2.0"))
+                self.assertEqual(daemon.metrics().sum("weir_protocol_errors_total"), 1)
                 self.assertEqual(daemon.metrics().sum("weir_protocol_errors_total", cause="bad_framing"), 1)
                 self.assertEqual(daemon.metrics().sum("weir_http2_floods_total"), 0)
                 daemon.stop()
@@ -113,6 +114,19 @@ class Floods(Http2Test):
         daemon.signal(signal.SIGCONT)
         wait_until(lambda: daemon.metrics().sum("weir_http2_floods_total", kind="resets") == 5)
         self.assertEqual(daemon.wait_event("http2_connection_ended").reason, "resets")
+
+    def test_who_has_hung_up_before_is_told_of_and_costs_little(self):
+        daemon = self.serve()
+        daemon.signal(signal.SIGSTOP)
+        for _ in range(5):
+            client = self.http2(daemon, start=False)
+            client.sock.sendall(http2.PREFACE + packed(http2.SETTINGS) + resets(600))
+            reset(client)
+        daemon.signal(signal.SIGCONT)
+        wait_until(lambda: daemon.metrics().sum("weir_http2_floods_total", kind="resets") == 5)
+        event = daemon.wait_event("http2_connection_ended")
+        self.assertEqual((event.reason, event.detail), ("resets", "it has hung up"))
+        self.assertLess(daemon.metrics().sum("weir_http2_streams_total"), 5 * 100)
 
     def test_requests_that_were_under_way(self):
         go = threading.Event()
