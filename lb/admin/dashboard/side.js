@@ -42,7 +42,7 @@ export function draw_failures(parent, requests) {
   parent.replaceChildren(make('ol.failures', {}, ...requests.slice(0, 8).map(r => {
     const took = r.attempts > 1 ? `${r.attempts} attempts, ${milliseconds(r.duration_ms)}` : milliseconds(r.duration_ms);
     const answered = r.cause === 'none', bad = !r.status || r.status >= 500;
-    const became = !answered ? r.cause : bad ? "the backend's answer" : 'a retry helped';
+    const became = !answered ? r.cause : bad ? "the backend's answer" : r.attempts > 1 ? 'a retry helped' : 'slow';
     return make('li', { title: `weir why ${r.id}` },
       make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, `${r.method} ${r.target}`),
         make('time.muted', {}, new Date(r.time).toLocaleTimeString([], { hour12: false }))),
