@@ -211,6 +211,7 @@ struct ListenerTls {
   Versions versions = Versions::from_12;
   std::optional<TextFile> client_ca;
   ClientAuth client_auth = ClientAuth::require;
+  bool strict_sni = false;  // clients that ask for a name of no certificate, or for none, are refused
   std::optional<Hsts> hsts;
 };
 

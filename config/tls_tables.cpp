@@ -154,6 +154,8 @@ TypeOf<ListenerTls> listener_tls_section() {
               key("client_auth", &ListenerTls::client_auth,
                   choice<A>({{"require", A::require}, {"optional", A::optional}}),
                   "Whether a client without a certificate is refused."),
+              key("strict_sni", &ListenerTls::strict_sni, boolean(),
+                  "Clients that ask for a name of no certificate, or for none, are refused."),
               files_key("ocsp", &ListenerTls::ocsp,
                         "OCSP responses (DER) to be stapled; each certificate finds its own."),
               key("hsts", &ListenerTls::hsts, hsts_section(), "Browsers shall keep to https.")})

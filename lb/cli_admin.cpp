@@ -160,8 +160,8 @@ void add_explain(CLI::App& app, AdminWords& words) {
   add_where(command, words);
   command->add_flag("--json", words.json, "as JSON, for scripts");
   command->footer(
-      R"(It is asked of the code that serves requests; nothing is sent to a backend. Exit code: 0 a backend, a redirect or a
-fixed response answers; 1 nobody does.
+      R"(It is asked of the code that serves requests; nothing is sent to a backend, and no place or token is taken. Exit code: 0
+a backend, a redirect or a fixed response answers; 1 the request is refused, waits, or finds no backend.
 
 Examples:
   weir explain weir.yaml GET http://www.example.com/search?q=1
@@ -180,7 +180,8 @@ void add_why(CLI::App& app, AdminWords& words) {
   command->add_flag("--json", words.json, "as JSON, for scripts");
   command->footer(
       R"(Weir remembers the last requests that failed or had to be tried again (about 512, and 128 that it refused before they
-reached a pool); of what was answered at the first try nothing is kept.
+reached a pool), and the last 128 that a backend was slow to answer (log.slow); of what was answered soon and at the
+first try nothing is kept.
 
 Examples:
   weir why

@@ -14,6 +14,7 @@ enum class TlsFailure : uint8_t {
   version,              // no version that both speak
   cipher,               // no cipher, curve or signature that both have
   alpn,                 // no protocol that both speak
+  server_name,          // strict_sni: no certificate for the name, or no name
   certificate_missing,  // of the peer
   certificate_refused,  // of the peer
   alert,                // the peer has refused
@@ -22,12 +23,23 @@ enum class TlsFailure : uint8_t {
   timeout,
   overload,  // it made room for a younger one
 };
-inline constexpr size_t kTlsFailures = 13;
+inline constexpr size_t kTlsFailures = 14;
 
 constexpr std::string_view to_string(TlsFailure failure) {
-  constexpr std::array<std::string_view, kTlsFailures> kNames{
-      "none",  "plain_http", "not_tls", "version", "cipher",  "alpn", "certificate_missing", "certificate_refused",
-      "alert", "protocol",   "closed",  "timeout", "overload"};
+  constexpr std::array<std::string_view, kTlsFailures> kNames{"none",
+                                                              "plain_http",
+                                                              "not_tls",
+                                                              "version",
+                                                              "cipher",
+                                                              "alpn",
+                                                              "server_name",
+                                                              "certificate_missing",
+                                                              "certificate_refused",
+                                                              "alert",
+                                                              "protocol",
+                                                              "closed",
+                                                              "timeout",
+                                                              "overload"};
   return kNames[static_cast<size_t>(failure)];
 }
 

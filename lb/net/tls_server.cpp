@@ -81,11 +81,18 @@ void TlsCallbacks::install(ssl_ctx_st* context) {
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket);
 }
 
-int TlsCallbacks::by_name(ssl_st* ssl, int*, void*) {
+/// OpenSSL asks whether there is a name or not.
+int TlsCallbacks::by_name(ssl_st* ssl, int* alert, void*) {
   TlsSession& session = session_of(ssl);
   const TlsServer& server = *session.server();
   const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   const uint32_t found = name ? server.names_.find(name) : TlsNames::kNone;
+  if (found == TlsNames::kNone && server.strict_names_) {
+    // RFC 6066 §3, and RFC 8446 §9.2 (which TLS 1.2 knows as handshake_failure).
+    *alert = name ? SSL_AD_UNRECOGNIZED_NAME : SSL_AD_MISSING_EXTENSION;
+    session.refuse_name();
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
   if (found == TlsNames::kNone || found == 0) return SSL_TLSEXT_ERR_OK;  // the first one is in use already
   session.choose_certificate(found);
   SSL_set_SSL_CTX(ssl, server.contexts_[found].context.get());

@@ -32,6 +32,7 @@ struct TlsServerSettings {
   TlsFile client_ca;                   // PEM; empty: clients are not asked for certificates
   bool require_client = true;          // else optional
   bool tls12 = true;                   // 1.3 alone otherwise
+  bool strict_names = false;           // no certificate for a name that none stands for
   std::vector<std::string> protocols;  // ALPN, the best first; empty: it is not spoken
   std::vector<std::string> secrets;    // of tickets; the first encrypts, each decrypts
 };
@@ -81,7 +82,7 @@ class TlsServer : public std::enable_shared_from_this<TlsServer> {
   TlsNames names_;
   std::string protocols_;  // as on the wire
   std::unique_ptr<Tickets> tickets_;
-  bool asks_clients_ = false;
+  bool asks_clients_ = false, strict_names_ = false;
 };
 
 }  // namespace weir::net

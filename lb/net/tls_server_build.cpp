@@ -95,6 +95,7 @@ std::shared_ptr<const TlsServer> TlsServer::Builder::build() {
   if (!settings_.client_ca.path.empty()) read_client_ca();
   if (failed_ || loaded_.empty()) return nullptr;
   server_->asks_clients_ = !client_ca_.empty();
+  server_->strict_names_ = settings_.strict_names;
   for (const auto& protocol : settings_.protocols)
     server_->protocols_.append(1, static_cast<char>(protocol.size())).append(protocol);
   // Tickets hold the client's identity: with other CAs none of the old ones is taken.

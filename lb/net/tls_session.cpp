@@ -208,6 +208,9 @@ IoResult TlsSession::result_of_failure(int outcome) {
   } else if (!established_ && first_byte_ >= 0 && first_byte_ != kHandshakeRecord) {
     failure_ = first_byte_ >= 'A' && first_byte_ <= 'Z' ? TlsFailure::plain_http : TlsFailure::not_tls;
     failure_detail_ = "no TLS at all";
+  } else if (name_refused_) {
+    failure_ = TlsFailure::server_name;
+    failure_detail_ = "no certificate for the name, or no name";
   } else {
     failure_ = failure_of(reason);
     const char* const text = failure_ == TlsFailure::certificate_refused

@@ -66,6 +66,8 @@ class TlsSession {
   /// The certificate that was shown, for TlsServer.
   uint32_t certificate() const { return certificate_; }
   void choose_certificate(uint32_t index) { certificate_ = index; }
+  /// The handshake fails, since no certificate stands for the name that was asked for.
+  void refuse_name() { name_refused_ = true; }
   const TlsServer* server() const { return owner_.get(); }
   /// Field lines that say who the client is, made once; empty: it has shown no certificate.
   const std::string& identity() const { return identity_; }
@@ -89,7 +91,7 @@ class TlsSession {
   uint32_t certificate_ = 0;         // in the table of the server
   TlsFailure failure_ = TlsFailure::none;
   bool established_ = false, corked_ = false, blocked_ = false, drained_ = false, eof_ = false, failed_ = false;
-  bool said_end_ = false, shutdown_after_flush_ = false;
+  bool said_end_ = false, shutdown_after_flush_ = false, name_refused_ = false;
   int16_t first_byte_ = -1;
   const char* failure_detail_ = "";
   std::string identity_;

@@ -30,6 +30,7 @@ net::TlsServerSettings settings_of(const config::Listener& listener, const std::
   if (tls.client_ca) settings.client_ca = file_of(*tls.client_ca);
   settings.require_client = tls.client_auth == config::ListenerTls::ClientAuth::require;
   settings.tls12 = tls.versions == config::ListenerTls::Versions::from_12;
+  settings.strict_names = tls.strict_sni;
   if (listener.mode == config::Mode::http)
     for (const auto protocol : listener.protocols)
       settings.protocols.push_back(protocol == config::Protocol::h2 ? "h2" : "http/1.1");

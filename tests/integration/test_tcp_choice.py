@@ -286,6 +286,25 @@ class Backends(WeirTest):
             ask()
         self.assertEqual(daemon.backend("b1")["requests"], tried)
 
+    def test_an_ejection_by_failed_connects_ends_its_sessions_if_asked(self):
+        dead, alive = Server(self, named("dead!")), Server(self, named("alive"))
+        daemon = self.weir(tcp_config([dead, alive], pool={"eject": {"after": 2, "for": "1m"}, "sessions": {"on_eject": "close"}}))
+        clients = {}
+        while len(clients) < 2:
+            client = connect(daemon)
+            self.addCleanup(client.close)
+            clients.setdefault(read_exactly(client, 6), client)
+        dead.stop_listening()
+        for _ in range(10):
+            with connect(daemon) as client:
+                self.assertEqual(read_exactly(client, 6), b"alive\n")
+        daemon.wait_event("backend_ejected", backend="b1")
+        self.assertEqual(read_all(clients[b"dead!\n"]), (b"", "reset"))
+        daemon.wait_log(lambda r: r["backend"] == "b1" and r["cause"] == "backend_out")
+        clients[b"alive\n"].sendall(b"still")
+        self.assertEqual(read_exactly(clients[b"alive\n"], 5), b"still")
+        self.assertEqual([r for r in daemon.access_log() if r["backend"] == "b2" and r["cause"] != "none"], [])
+
     def test_checks(self):
         server = Server(self, named("up"))
         daemon = self.weir(tcp_config([server], pool={"health": {"type": "tcp", "interval": "200ms", "fall": 1, "rise": 1}}))

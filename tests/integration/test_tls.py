@@ -159,6 +159,22 @@ class Names(TlsTest):
         for name in ("unknown.test", "x.y.b.test", None):
             self.assertEqual(self.tls_client(daemon, name, context=lenient).shown(), "a.test")
 
+    def test_strict_names(self):
+        daemon = self.serve(tls={**self.both, "strict_sni": True})
+        for name in ("a.test", "x.b.test", "C.test"):
+            self.assertEqual(self.tls_client(daemon, name).get("/", host=name).status, 200)
+        for version, name, alert in ((ssl.TLSVersion.TLSv1_2, "unknown.test", "UNRECOGNIZED_NAME"), (ssl.TLSVersion.TLSv1_3, "unknown.test", "UNRECOGNIZED_NAME"),
+                                     (ssl.TLSVersion.TLSv1_2, None, "HANDSHAKE_FAILURE"), (ssl.TLSVersion.TLSv1_3, None, "MISSING_EXTENSION")):
+            lenient = self.ca.client_context(version=version)
+            lenient.check_hostname = False
+            with self.assertRaises(ssl.SSLError) as failed:
+                self.tls_client(daemon, name, context=lenient)
+            self.assertIn(alert, str(failed.exception))
+        event = daemon.wait_event("tls_handshake_failed", reason="server_name")
+        self.assertEqual((event.listener, event.detail), ("web", "no certificate for the name, or no name"))
+        self.assertEqual(daemon.metrics().sum("weir_tls_handshake_failures_total", reason="server_name"), 4)
+        self.assertEqual(daemon.metrics().sum("weir_tls_handshake_failures_total"), 4)
+
     def test_rsa_and_ecdsa_for_one_name(self):
         rsa = self.ca.issue("a", ["DNS:a.test", "DNS:localhost", "IP:127.0.0.1"], rsa=True, file="a-rsa")
         daemon = self.serve(tls={"certificate": [self.a[0], rsa[0]], "key": [self.a[1], rsa[1]]})

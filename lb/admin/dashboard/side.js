@@ -43,7 +43,7 @@ export function draw_failures(parent, requests) {
     const session = r.kind === 'tcp', what = session ? `tcp, ${r.host || r.client}` : `${r.method} ${r.target}`;
     const took = r.attempts > 1 ? `${r.attempts} attempts, ${milliseconds(r.duration_ms)}` : milliseconds(r.duration_ms);
     const answered = r.cause === 'none', bad = session ? !answered : !r.status || r.status >= 500;
-    const became = !answered ? r.cause : bad ? "the backend's answer" : 'a retry helped';
+    const became = !answered ? r.cause : bad ? "the backend's answer" : r.attempts > 1 ? 'a retry helped' : 'slow';
     return make('li', { title: session ? 'weir why' : `weir why ${r.id}` },
       make('span.line', {}, make(bad ? 'b.bad' : 'b', {}, String(r.status || '–')), make('span.target', {}, what),
         make('time.muted', {}, new Date(r.time).toLocaleTimeString([], { hour12: false }))),
