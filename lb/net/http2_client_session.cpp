@@ -154,6 +154,7 @@ struct ClientCallbacks {
     const size_t size = std::min<size_t>(room, stream.out.size());
     if (size) {
       std::memcpy(into, stream.out.data(), size);
+      stream.out_whole = false;
       stream.out.consume(buffers, static_cast<uint32_t>(size));
       if (stream.tell_drained) self(user).make_ready(stream);
     }

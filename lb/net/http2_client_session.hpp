@@ -47,6 +47,7 @@ struct ClientStream {
   net::Buffer out, out_trailers;  // what is to be sent of the body, and lines behind it
   uint32_t unconsumed = 0;        // bytes of the body in `in`
   uint32_t header_bytes = 0, header_count = 0;
+  bool out_whole = true;      // nothing has gone of what was put into `out`
   bool out_end = false;       // the body ends behind `out`
   bool tell_drained = false;  // it is made ready when bytes of `out` have gone
   bool head_method = false;

@@ -192,6 +192,7 @@ class Exchange final : public Timer, public UpstreamUser {
   // forward.cpp
   void forward_request_start(std::string_view request_head);
   void keep_body(std::string_view data);
+  void take_body_back();
   bool forward_interim();
   bool retry_status(uint16_t status);
   void note_response(uint16_t status);

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "lb/base/timer_wheel.hpp"
@@ -51,6 +52,7 @@ class Http2UpstreamStream final : public Upstream, public http2::ClientStream {
   Sent send(const iovec* parts, int count) override;
   bool blocked() const override { return tell_drained; }
   Sent end_body(std::string_view trailer_lines) override;
+  net::Buffer take_body() override { return std::exchange(out, {}); }
   void shutdown_send_after_flush() override { end_body({}); }
   void pump() override { deliver(); }
   void look_for_end() override;

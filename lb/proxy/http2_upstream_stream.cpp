@@ -52,7 +52,7 @@ void Http2UpstreamStream::attach(UpstreamSet& set, UpstreamUser& user) {
   connection_ = nullptr;
   failure = Cause::none;
   bytes_sent = 0;
-  response_started = write_failed = body_follows = refused = reused_ = false;
+  response_started = write_failed = body_follows = refused = body_unsent = reused_ = false;
   interim = 0;
   receive_room = Worker::kReceiveScratch;
   began_ = worker_.now;
@@ -77,6 +77,7 @@ bool Http2UpstreamStream::connected() const { return !connection_ || connection_
 Sent Http2UpstreamStream::send(const iovec* parts, int count) {
   if (!connection_ || closed || fault != StreamFault::none) {
     if (ended) return Sent::all;  // the answer stands already, and the backend wants no more
+    out_whole = false;
     write_failed = true;
     return Sent::failed;
   }
@@ -202,6 +203,7 @@ void Http2UpstreamStream::deliver_end() {
   }
   if (fault == StreamFault::refused) {
     refused = true;
+    body_unsent = out_whole;
     bytes_sent = 0;
   }
   if (reset_by_peer) reused_ = false;  // the stream was broken off, not a connection that had been idle

@@ -1,0 +1,123 @@
+"""Bodies on their way to backends that speak HTTP/2: a request that is refused goes again whole, or not at all."""
+import itertools
+import struct
+
+import h2origin
+from h2origin import frame
+from harness import chunked, request, wait_until
+from test_http2_backends import Http2Test
+
+BODY = b"".join(b"%09d\n" % i for i in range(20_000))  # 200,000 bytes, no part of which looks like another
+
+
+class Refusing:
+    """A handler (`early`) that refuses the first request when `after` bytes of its body have come, and stores the bodies of the others."""
+
+    def __init__(self, how, after):
+        self.how, self.after = how, after
+        self.first, self.stored = None, []
+
+    def __call__(self, r):
+        if self.first is None:
+            self.first = r
+            wait_until(lambda: len(r.body) >= self.after, what="a part of the body")
+            if self.how == "goaway":
+                r.connection.goaway(r.stream - 2 if r.stream > 1 else 0)
+            else:
+                r.rst(h2origin.REFUSED)
+            return
+        wait_until(lambda: r.complete, what="the rest of the body")
+        self.stored.append(bytes(r.body))
+        r.answer(b"stored")
+
+
+class Refused(Http2Test):
+    def refusing(self, how, after, **more):
+        handler = Refusing(how, after)
+        origin = self.h2(handler, early=True, threads=True, **more)
+        return handler, self.serve([origin], pool={"retry": {"attempts": 3}})
+
+    def send_slowly(self, client, handler, head):
+        """100,000 bytes in chunks; each is sent when the backend has the one before it."""
+        client.send(head)
+        for at in range(0, 100_000, 20_000):
+            client.send(chunked(BODY[at:at + 20_000], last=False))
+            wait_until(lambda at=at: handler.first and len(handler.first.body) >= at + 20_000, what="the piece at the backend")
+
+    def test_what_is_no_longer_held_is_not_sent_again(self):
+        for how, method, after, length in itertools.product(("goaway", "refused"), ("POST", "PUT"), (100_000, len(BODY)), (True, False)):
+            with self.subTest(how, method=method, after=after, length=length):
+                handler, daemon = self.refusing(how, after)
+                client = self.client(daemon)
+                if length:
+                    client.send(request(method, "/", [("Content-Length", str(len(BODY)))]) + BODY)
+                else:
+                    client.send(request(method, "/", [("Transfer-Encoding", "chunked")]) + chunked(*(BODY[i:i + 7001] for i in range(0, len(BODY), 7001))))
+                self.assertEqual(client.read(method).status, 502)
+                line = daemon.wait_log(lambda r: r["status"] == 502)
+                self.assertEqual((line["cause"], line["attempts"]), ("upstream_reset", 1))
+                self.assertEqual(handler.stored, [])
+
+    def test_a_slow_upload_that_is_refused_halfway(self):
+        for how in ("goaway", "refused"):
+            with self.subTest(how):
+                handler, daemon = self.refusing(how, 100_000)
+                client = self.client(daemon)
+                self.send_slowly(client, handler, request("POST", "/", [("Transfer-Encoding", "chunked")]))
+                self.assertEqual(client.read("POST").status, 502)
+                self.assertEqual(handler.stored, [])
+
+    def test_calls_of_grpc(self):
+        for how in ("goaway", "refused"):
+            with self.subTest(how):
+                handler, daemon = self.refusing(how, 100_000)
+                client = self.client(daemon)
+                head = request("POST", "/a.B/C", [("Content-Type", "application/grpc"), ("TE", "trailers"), ("Transfer-Encoding", "chunked")])
+                self.send_slowly(client, handler, head)
+                self.assertEqual(client.read("POST").header("grpc-status"), "14")  # UNAVAILABLE
+                self.assertEqual(daemon.wait_log(lambda r: r["target"] == "/a.B/C")["cause"], "upstream_reset")
+                self.assertEqual(handler.stored, [])
+
+    def test_what_is_held_goes_again_whole(self):
+        for how, after, length in itertools.product(("goaway", "refused"), (0, 1, 60_000), (True, False)):
+            with self.subTest(how, after=after, length=length):
+                handler, daemon = self.refusing(how, after)
+                client = self.client(daemon)
+                body = BODY[:60_000]
+                if length:
+                    client.send(request("POST", "/", [("Content-Length", "60000")]) + body)
+                else:
+                    client.send(request("POST", "/", [("Transfer-Encoding", "chunked")]) + chunked(body[:30_000], body[30_000:]))
+                self.assertEqual(client.read("POST").status, 200)
+                self.assertEqual(handler.stored, [body])
+
+    def test_a_large_one_that_has_not_begun_to_go_out(self):
+        """The backend gives no window for the first request: all that has come of the body, more than is kept, still waits here."""
+        for how in ("goaway", "refused"):
+            with self.subTest(how):
+                handler = Refusing(how, 0)
+
+                def first_waits(r, handler=handler):
+                    if handler.first is None:
+                        wait_until(lambda: daemon.metrics().sum("weir_memory_buffer_bytes") > 70_000, what="a body that waits")
+                    else:
+                        r.connection.send(frame(h2origin.WINDOW, 0, r.stream, struct.pack(">I", len(BODY))))
+                    handler(r)
+                origin = self.h2(first_waits, early=True, threads=True, settings={h2origin.INITIAL_WINDOW: 0})
+                daemon = self.serve([origin])
+                client = self.client(daemon)
+                client.send(request("POST", "/", [("Content-Length", str(len(BODY)))]) + BODY)
+                self.assertEqual(client.read("POST").status, 200)
+                self.assertEqual(handler.first.body, b"")
+                self.assertEqual(handler.stored, [BODY])
+
+    def test_a_large_one_that_waits_for_100_continue(self):
+        for how in ("goaway", "refused"):
+            with self.subTest(how):
+                handler, daemon = self.refusing(how, 0)
+                client = self.client(daemon)
+                client.send(request("POST", "/", [("Content-Length", str(len(BODY))), ("Expect", "100-continue")]))
+                wait_until(lambda: handler.first, what="the request")
+                client.send(BODY)
+                self.assertEqual(client.read("POST").status, 200)
+                self.assertEqual(handler.stored, [BODY])
