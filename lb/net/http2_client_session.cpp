@@ -279,6 +279,10 @@ uint32_t ClientSession::max_streams() const {
   return nghttp2_session_get_remote_settings(native_->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
+uint32_t ClientSession::window() const {
+  return static_cast<uint32_t>(std::max(0, nghttp2_session_get_remote_window_size(native_->session)));
+}
+
 bool ClientSession::takes_connect() const {
   return nghttp2_session_get_remote_settings(native_->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }

@@ -96,6 +96,8 @@ class ClientSession {
   bool greeted() const { return greeted_; }
   /// Streams that it takes at a time.
   uint32_t max_streams() const;
+  /// Bytes of bodies that it takes now, of all streams together.
+  uint32_t window() const;
   /// It takes extended CONNECT (RFC 8441).
   bool takes_connect() const;
   /// It takes no new requests.

@@ -36,6 +36,18 @@ void Http2Set::close_all() {
   }
 }
 
+Http2UpstreamConnection* Http2Set::find(bool body) const {
+  Http2UpstreamConnection* widest = nullptr;
+  uint32_t stalled = 0;
+  for (auto* connection : connections) {
+    if (!connection->has_room()) continue;
+    if (!body || !connection->stalled()) return connection;
+    ++stalled;
+    if (!widest || connection->window() > widest->window()) widest = connection;
+  }
+  return stalled < kMostStalled ? nullptr : widest;
+}
+
 bool Http2Set::shed_idle() {
   const auto found = std::find_if(connections.begin(), connections.end(), [](const auto* c) { return c->idle(); });
   if (found == connections.end()) return false;

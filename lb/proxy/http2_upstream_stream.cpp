@@ -60,12 +60,11 @@ void Http2UpstreamStream::attach(UpstreamSet& set, UpstreamUser& user) {
 
 /// One with room, or a new one. 0, or the errno of an immediate failure.
 int Http2UpstreamStream::find_connection() {
-  for (auto* connection : set_->http2->connections)
-    if (connection->has_room()) {
-      if (connection->established()) set_->cells->reused.add();
-      connection->add(*this);
-      return 0;
-    }
+  if (auto* const connection = set_->http2->find(user_->sends_body())) {
+    if (connection->established()) set_->cells->reused.add();
+    connection->add(*this);
+    return 0;
+  }
   auto* const made = new Http2UpstreamConnection(worker_, *set_);
   if (const int error = made->connect()) return error;
   made->add(*this);

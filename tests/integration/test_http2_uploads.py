@@ -121,3 +121,49 @@ class Refused(Http2Test):
                 client.send(BODY)
                 self.assertEqual(client.read("POST").status, 200)
                 self.assertEqual(handler.stored, [BODY])
+
+
+class Stalls(Http2Test):
+    """A backend that gives back the window of what it reads, and never reads what comes for /stuck."""
+
+    def serve_stuck(self):
+        def handler(r):
+            seen = 0
+            while not r.complete:
+                if r.header(":path") != "/stuck" and len(r.body) > seen:
+                    update = struct.pack(">I", len(r.body) - seen)
+                    seen = len(r.body)
+                    r.connection.send(frame(h2origin.WINDOW, 0, 0, update) + frame(h2origin.WINDOW, 0, r.stream, update))
+                if r.connection.ended.wait(0.002):
+                    return
+            r.answer(b"%d" % len(r.body))
+        origin = self.h2(handler, early=True, threads=True, open_windows=False, settings={h2origin.INITIAL_WINDOW: 1 << 20})
+        return origin, self.serve([origin], pool={"retry": False})
+
+    def send_stuck(self, daemon, origin, size):
+        client = self.client(daemon)
+        count = len(origin.requests) + 1
+        client.send(request("POST", "/stuck", [("Content-Length", "1000000")]) + bytes(size))
+        wait_until(lambda: len(origin.requests) == count, what="the upload")
+        return origin.requests[-1]
+
+    def test_an_upload_that_is_not_read_stalls_no_other(self):
+        for size in (80_000, 50_000):  # all of the connection's 65,535 bytes, and most of them
+            with self.subTest(size):
+                origin, daemon = self.serve_stuck()
+                stuck = self.send_stuck(daemon, origin, size)
+                wait_until(lambda: len(stuck.body) == min(size, 65_535), what="as much as the window takes")
+                for length in (20_000, 200_000):
+                    self.assertEqual(daemon.fetch("/", "POST", body=bytes(length)).body, b"%d" % length)
+                self.assertEqual(len(origin.connections), 2)
+                self.assertEqual(daemon.get("/").text, "0")
+                self.assertIs(origin.requests[-1].connection, origin.connections[0])  # without a body there is nothing to wait for
+
+    def test_there_is_a_bound_on_connections_that_are_passed_over(self):
+        origin, daemon = self.serve_stuck()
+        for i in range(12):
+            stuck = self.send_stuck(daemon, origin, 80_000)
+            if i < 8:
+                wait_until(lambda stuck=stuck: len(stuck.body) == 65_535, what="as much as the window takes")
+        self.assertEqual(len(origin.connections), 8)
+        self.assertEqual(daemon.get("/").text, "0")
