@@ -23,6 +23,9 @@ struct Http2Set {
   std::vector<Http2UpstreamConnection*> connections;  // that may take requests, or will; the oldest first
   std::vector<Http2UpstreamConnection*> leaving;      // … that take no more
   std::vector<Http2UpstreamStream*> free;             // for the next requests
+  /// Requests at a time that the backend takes on a connection, as it has said last: for those on which it has said
+  /// nothing yet.
+  uint32_t most_streams = ~uint32_t{0};
   /// Of connections passed over because the backend takes no more of the bodies there.
   static constexpr uint32_t kMostStalled = 8;
   Duration keep_alive{};                     // of a connection without requests
@@ -130,6 +133,7 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   void on_timer(TimePoint now) override;
 
   void establish();
+  void note_limit();
   void dispatch();
   void remove(Http2UpstreamStream& stream);
   void send_output();
@@ -152,6 +156,7 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   std::vector<Http2UpstreamStream*> streams_;
   TimePoint heard_{}, refused_until_{};
   uint32_t refused_limit_ = kMostStreams;
+  uint32_t announced_ = 0;  // as most_streams
   bool established_ = false, retiring_ = false, in_set_ = false, dispatching_ = false, flush_queued_ = false;
   bool suspected_ = false;
 };

@@ -1,6 +1,7 @@
-"""Bodies on their way to backends that speak HTTP/2: a request that is refused goes again whole, or not at all."""
+"""What backends that speak HTTP/2 do not take: a request that is refused goes again whole, or not at all; others go over more connections."""
 import itertools
 import struct
+import threading
 
 import h2origin
 from h2origin import frame
@@ -167,3 +168,59 @@ class Stalls(Http2Test):
                 wait_until(lambda stuck=stuck: len(stuck.body) == 65_535, what="as much as the window takes")
         self.assertEqual(len(origin.connections), 8)
         self.assertEqual(daemon.get("/").text, "0")
+
+
+class Limits(Http2Test):
+    def test_requests_that_wait_for_a_greeting_know_the_last_limit(self):
+        """All wait on the first connection, which then takes one: each of the others gets a connection of its own at once."""
+        count = 20
+        all_wait = threading.Event()
+
+        def greet(connection):
+            if connection is origin.connections[0]:
+                all_wait.wait(30)
+            else:
+                wait_until(lambda: len(origin.connections) == count, what="a connection for each request")
+            connection.greet({h2origin.MAX_STREAMS: 1})
+        origin = self.h2(lambda r: r.answer(b"ok"), greet=greet)
+        daemon = self.serve([origin], pool={"retry": False})
+        clients = [self.client(daemon) for _ in range(count)]
+        for client in clients:
+            client.send(request())
+        wait_until(lambda: daemon.metrics().sum("weir_pool_inflight") == count, what="all requests to wait")
+        self.assertEqual(len(origin.connections), 1)
+        all_wait.set()
+        for client in clients:
+            self.assertEqual(client.read().status, 200)
+
+    def test_connections_that_take_no_more_requests_end(self):
+        def handler(r):
+            r.connection.greet({h2origin.MAX_STREAMS: 0})
+            r.answer(b"ok")
+        origin = self.h2(handler)
+        daemon = self.serve([origin])
+        with daemon.client() as client:
+            for _ in range(5):
+                self.assertEqual(client.get("/").text, "ok")
+        wait_until(lambda: all(c.ended.is_set() for c in origin.connections), what="the connections to end")
+        self.assertEqual(len(origin.connections), 5)
+
+    def test_a_limit_that_rises_again(self):
+        origin = self.h2(lambda r: r.answer(b"ok"), greet=lambda c: c.greet({h2origin.MAX_STREAMS: 1 if len(origin.connections) == 1 else 50}))
+        daemon = self.serve([origin])
+        with daemon.client() as client:
+            self.assertEqual(client.get("/").text, "ok")
+            origin.connections[0].goaway(1)
+            wait_until(lambda: origin.connections[0].ended.is_set(), what="the first connection to end")
+            self.assertEqual(client.get("/").text, "ok")
+        gate = threading.Event()
+        origin.handler = lambda r: (gate.wait(60), r.answer(b"ok"))
+        origin.threads = True
+        clients = [self.client(daemon) for _ in range(40)]
+        for client in clients:
+            client.send(request())
+        wait_until(lambda: len(origin.requests) == 42, what="all requests")
+        self.assertEqual(len(origin.connections), 2)
+        gate.set()
+        for client in clients:
+            self.assertEqual(client.read().status, 200)
