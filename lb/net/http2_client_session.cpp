@@ -342,6 +342,7 @@ bool ClientSession::add_field(ClientStream& stream, std::string_view name, std::
     return true;
   }
   if (name == "content-length") block_length_ = true;
+  if (name == "sec-websocket-accept" && !stream.accept.empty()) return true;  // the proof is ours to give (RFC 8441 §5)
   block_.append(name).append(": ").append(value).append("\r\n");
   return true;
 }
