@@ -172,7 +172,7 @@ inline constexpr std::array kCauses{
     CauseInfo{Cause::upstream_closed, "upstream_closed", "connection_terminated", 502,
               "The backend closed the connection before answering."},
     CauseInfo{Cause::upstream_reset, "upstream_reset", "connection_terminated", 502,
-              "The backend reset the connection, or the stream, before answering, or in a TCP session."},
+              "The backend reset the connection, or the stream, before answering, or in a TCP session or tunnel."},
     CauseInfo{Cause::upstream_bad_response, "upstream_bad_response", "http_protocol_error", 502,
               "The backend's answer breaks RFC 9112, or RFC 9113."},
     CauseInfo{Cause::upstream_header_too_large, "upstream_header_too_large", "http_response_header_section_size", 502,

@@ -154,6 +154,7 @@ struct ClientCallbacks {
     const size_t size = std::min<size_t>(room, stream.out.size());
     if (size) {
       std::memcpy(into, stream.out.data(), size);
+      stream.out_whole = false;
       stream.out.consume(buffers, static_cast<uint32_t>(size));
       if (stream.tell_drained) self(user).make_ready(stream);
     }
@@ -278,6 +279,10 @@ uint32_t ClientSession::max_streams() const {
   return nghttp2_session_get_remote_settings(native_->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
+uint32_t ClientSession::window() const {
+  return static_cast<uint32_t>(std::max(0, nghttp2_session_get_remote_window_size(native_->session)));
+}
+
 bool ClientSession::takes_connect() const {
   return nghttp2_session_get_remote_settings(native_->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
@@ -337,6 +342,7 @@ bool ClientSession::add_field(ClientStream& stream, std::string_view name, std::
     return true;
   }
   if (name == "content-length") block_length_ = true;
+  if (name == "sec-websocket-accept" && !stream.accept.empty()) return true;  // the proof is ours to give (RFC 8441 §5)
   block_.append(name).append(": ").append(value).append("\r\n");
   return true;
 }

@@ -47,6 +47,7 @@ struct ClientStream {
   net::Buffer out, out_trailers;  // what is to be sent of the body, and lines behind it
   uint32_t unconsumed = 0;        // bytes of the body in `in`
   uint32_t header_bytes = 0, header_count = 0;
+  bool out_whole = true;      // nothing has gone of what was put into `out`
   bool out_end = false;       // the body ends behind `out`
   bool tell_drained = false;  // it is made ready when bytes of `out` have gone
   bool head_method = false;
@@ -95,6 +96,8 @@ class ClientSession {
   bool greeted() const { return greeted_; }
   /// Streams that it takes at a time.
   uint32_t max_streams() const;
+  /// Bytes of bodies that it takes now, of all streams together.
+  uint32_t window() const;
   /// It takes extended CONNECT (RFC 8441).
   bool takes_connect() const;
   /// It takes no new requests.

@@ -128,6 +128,8 @@ bool Exchange::wants_upgrade() const {
 // ---- failure ----
 
 void Exchange::attempt_failed(Cause why, route::FailureKind kind) {
+  if (body_lost_ && upstream_ && upstream_->body_unsent) [[unlikely]]
+    take_body_back();
   route::Attempt attempt = describe_attempt(kind);
   note_attempt(why, 0);
   release_upstream(false);

@@ -42,6 +42,7 @@ class AuthQuestion final : public UpstreamUser {
   // From the connection to the service.
   void on_connected() override { send(); }
   void on_connect_failed(int error) override;
+  bool sends_body() const override { return false; }
   bool wants_response() const override { return asking(); }
   void on_upstream_bytes(char* data, size_t size) override;
   void on_upstream_end(bool reset) override;

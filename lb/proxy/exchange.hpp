@@ -71,6 +71,7 @@ class Exchange final : public Timer, public UpstreamUser {
   // From the upstream connection.
   void on_connected() override;
   void on_connect_failed(int error) override;
+  bool sends_body() const override { return head.framing != http1::Framing::none || head.connection_upgrade; }
   bool wants_response() const override;
   void on_upstream_bytes(char* data, size_t size) override;
   void on_upstream_trailers(std::span<char> lines) override;
@@ -192,6 +193,7 @@ class Exchange final : public Timer, public UpstreamUser {
   // forward.cpp
   void forward_request_start(std::string_view request_head);
   void keep_body(std::string_view data);
+  void take_body_back();
   bool forward_interim();
   bool retry_status(uint16_t status);
   void note_response(uint16_t status);

@@ -64,6 +64,12 @@ void Exchange::keep_body(std::string_view data) {
   body_.append(worker_.buffers, data);
 }
 
+/// It was too long to be kept, but the stream has not begun to send it.
+void Exchange::take_body_back() {
+  body_ = upstream_->take_body();
+  body_lost_ = false;
+}
+
 void Exchange::on_request_body(std::string_view data, bool complete) {
   body_received_ += data.size();
   body_complete_ = complete;

@@ -36,6 +36,18 @@ void Http2Set::close_all() {
   }
 }
 
+Http2UpstreamConnection* Http2Set::find(bool body) const {
+  Http2UpstreamConnection* widest = nullptr;
+  uint32_t stalled = 0;
+  for (auto* connection : connections) {
+    if (!connection->has_room()) continue;
+    if (!body || !connection->stalled()) return connection;
+    ++stalled;
+    if (!widest || connection->window() > widest->window()) widest = connection;
+  }
+  return stalled < kMostStalled ? nullptr : widest;
+}
+
 bool Http2Set::shed_idle() {
   const auto found = std::find_if(connections.begin(), connections.end(), [](const auto* c) { return c->idle(); });
   if (found == connections.end()) return false;
@@ -68,7 +80,7 @@ bool Http2UpstreamConnection::has_room() const {
 }
 
 uint32_t Http2UpstreamConnection::limit() const {
-  if (!established_) return kMostStreams;
+  if (!established_) return std::clamp(set_.http2->most_streams, uint32_t{1}, kMostStreams);
   const uint32_t most = std::min(kMostStreams, session_.max_streams());
   return worker_.now < refused_until_ ? std::min(most, refused_limit_) : most;
 }
@@ -104,8 +116,15 @@ void Http2UpstreamConnection::on_upstream_bytes(char* data, size_t size) {
     leave_set();
   }
   flush_later();
+  if (session_.greeted()) note_limit();
   if (!established_ && session_.greeted()) establish();
   dispatch();
+}
+
+void Http2UpstreamConnection::note_limit() {
+  const uint32_t most = session_.max_streams();
+  if (established_ && most == announced_) return;
+  set_.http2->most_streams = announced_ = most;
 }
 
 /// The backend has said how many requests it takes at a time: those that have waited go out, as far as they may.
@@ -209,8 +228,8 @@ void Http2UpstreamConnection::remove(Http2UpstreamStream& stream) {
 void Http2UpstreamConnection::rest_or_close() {
   if (!transport_ || !streams_.empty()) return;
   const Duration keep = set_.http2->keep_alive;
-  if (retiring_ || !established_ || session_.going_away() || worker_.draining || keep <= Duration::zero())
-    return end_orderly();
+  const bool useless = retiring_ || !established_ || session_.going_away() || session_.max_streams() == 0;
+  if (useless || worker_.draining || keep <= Duration::zero()) return end_orderly();
   if (!suspected_ && !armed()) worker_.wheel.arm(*this, worker_.now + keep);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "lb/base/timer_wheel.hpp"
@@ -22,10 +23,18 @@ struct Http2Set {
   std::vector<Http2UpstreamConnection*> connections;  // that may take requests, or will; the oldest first
   std::vector<Http2UpstreamConnection*> leaving;      // … that take no more
   std::vector<Http2UpstreamStream*> free;             // for the next requests
-  Duration keep_alive{};                              // of a connection without requests
-  std::chrono::milliseconds user_timeout{};           // TCP_USER_TIMEOUT; zero: none
+  /// Requests at a time that the backend takes on a connection, as it has said last: for those on which it has said
+  /// nothing yet.
+  uint32_t most_streams = ~uint32_t{0};
+  /// Of connections passed over because the backend takes no more of the bodies there.
+  static constexpr uint32_t kMostStalled = 8;
+  Duration keep_alive{};                     // of a connection without requests
+  std::chrono::milliseconds user_timeout{};  // TCP_USER_TIMEOUT; zero: none
   Http2Set();
   ~Http2Set();
+  /// The connection for the next request; null: it needs a new one. `body`: it has one. Such a request does not wait
+  /// behind those of others, as far as kMostStalled allows.
+  Http2UpstreamConnection* find(bool body) const;
   /// At a reload, or the end: idle ones close, the others when their last request is done.
   void retire_all();
   /// When the worker ends, and nobody waits for an answer any more.
@@ -51,6 +60,7 @@ class Http2UpstreamStream final : public Upstream, public http2::ClientStream {
   Sent send(const iovec* parts, int count) override;
   bool blocked() const override { return tell_drained; }
   Sent end_body(std::string_view trailer_lines) override;
+  net::Buffer take_body() override { return std::exchange(out, {}); }
   void shutdown_send_after_flush() override { end_body({}); }
   void pump() override { deliver(); }
   void look_for_end() override;
@@ -84,6 +94,9 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
  public:
   /// At a time; the backend may want fewer.
   static constexpr uint32_t kMostStreams = 100;
+  /// Most servers give back what they have read when that is half of the window (65,535 at first): one that merely has
+  /// not said so yet is above.
+  static constexpr uint32_t kLowWindow = 16 << 10;
 
   Http2UpstreamConnection(Worker& worker, UpstreamSet& set);
   ~Http2UpstreamConnection();
@@ -91,6 +104,10 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   int connect();
   /// May it be given another request?
   bool has_room() const;
+  /// Other requests have all but used up the window that all bodies share: one more would wait for the backend to read
+  /// theirs.
+  bool stalled() const { return !streams_.empty() && session_.window() < kLowWindow; }
+  uint32_t window() const { return session_.window(); }
   bool established() const { return established_; }
   bool idle() const { return streams_.empty(); }
   void add(Http2UpstreamStream& stream);
@@ -116,6 +133,7 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   void on_timer(TimePoint now) override;
 
   void establish();
+  void note_limit();
   void dispatch();
   void remove(Http2UpstreamStream& stream);
   void send_output();
@@ -138,6 +156,7 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   std::vector<Http2UpstreamStream*> streams_;
   TimePoint heard_{}, refused_until_{};
   uint32_t refused_limit_ = kMostStreams;
+  uint32_t announced_ = 0;  // as most_streams
   bool established_ = false, retiring_ = false, in_set_ = false, dispatching_ = false, flush_queued_ = false;
   bool suspected_ = false;
 };

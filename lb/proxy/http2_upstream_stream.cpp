@@ -52,7 +52,7 @@ void Http2UpstreamStream::attach(UpstreamSet& set, UpstreamUser& user) {
   connection_ = nullptr;
   failure = Cause::none;
   bytes_sent = 0;
-  response_started = write_failed = body_follows = refused = reused_ = false;
+  response_started = write_failed = body_follows = refused = body_unsent = reused_ = false;
   interim = 0;
   receive_room = Worker::kReceiveScratch;
   began_ = worker_.now;
@@ -60,12 +60,11 @@ void Http2UpstreamStream::attach(UpstreamSet& set, UpstreamUser& user) {
 
 /// One with room, or a new one. 0, or the errno of an immediate failure.
 int Http2UpstreamStream::find_connection() {
-  for (auto* connection : set_->http2->connections)
-    if (connection->has_room()) {
-      if (connection->established()) set_->cells->reused.add();
-      connection->add(*this);
-      return 0;
-    }
+  if (auto* const connection = set_->http2->find(user_->sends_body())) {
+    if (connection->established()) set_->cells->reused.add();
+    connection->add(*this);
+    return 0;
+  }
   auto* const made = new Http2UpstreamConnection(worker_, *set_);
   if (const int error = made->connect()) return error;
   made->add(*this);
@@ -77,6 +76,7 @@ bool Http2UpstreamStream::connected() const { return !connection_ || connection_
 Sent Http2UpstreamStream::send(const iovec* parts, int count) {
   if (!connection_ || closed || fault != StreamFault::none) {
     if (ended) return Sent::all;  // the answer stands already, and the backend wants no more
+    out_whole = false;
     write_failed = true;
     return Sent::failed;
   }
@@ -203,6 +203,7 @@ void Http2UpstreamStream::deliver_end() {
   }
   if (fault == StreamFault::refused) {
     refused = true;
+    body_unsent = out_whole;
     bytes_sent = 0;
   }
   if (reset_by_peer) reused_ = false;  // the stream was broken off, not a connection that had been idle

@@ -56,6 +56,8 @@ class Upstream {
     static_cast<void>(trailer_lines);
     return Sent::all;
   }
+  /// With `body_unsent`: the body that it was given, in memory that is the caller's from now on.
+  virtual net::Buffer take_body() { return {}; }
   virtual void shutdown_send_after_flush() = 0;
   /// Reads on, if there may be something to read and the user wants it.
   virtual void pump() = 0;
@@ -73,6 +75,7 @@ class Upstream {
   bool framed = false;            // it frames bodies itself: they need no chunks, and end with end_body()
   bool body_follows = false;      // with `framed`, before the head is sent: there is a body
   bool refused = false;           // the backend has not looked at the request: it may be sent again
+  bool body_unsent = false;       // with `refused`: nothing of the body has gone out, and all of it is still here
   Cause failure = Cause::none;    // why it has ended, if more is known than that
   net::Buffer head;               // a partial response head
   bool write_failed = false;      // the backend reads no more; its answer may still come

@@ -94,6 +94,7 @@ void Exchange::on_downstream_end() {
 
 void Exchange::on_upstream_tunnel_end(bool reset) {
   if (reset) {
+    cause_ = upstream_->failure == Cause::none ? Cause::upstream_reset : upstream_->failure;
     downstream_->reset();
     return end_tunnel();
   }

@@ -28,6 +28,8 @@ class UpstreamUser {
   virtual void on_connected() = 0;
   /// `error`: an errno, or a TlsFailure made negative.
   virtual void on_connect_failed(int error) = 0;
+  /// Will anything follow the request's head?
+  virtual bool sends_body() const { return true; }
   virtual bool wants_response() const = 0;
   virtual void on_upstream_bytes(char* data, size_t size) = 0;
   /// Fields that follow the answer's body, right before its on_upstream_end(false): whole lines "name: value\r\n",

@@ -34,8 +34,8 @@ bool method_repeatable(const config::Retry& rules, std::string_view method) {
 }
 
 Verdict decide(const Attempt& attempt, const config::Retry& rules) {
-  if (attempt.response_started) return Verdict::give_up;
-  if (attempt.bytes_sent && !(attempt.method_idempotent && attempt.body_replayable)) return Verdict::give_up;
+  if (attempt.response_started || !attempt.body_replayable) return Verdict::give_up;
+  if (attempt.bytes_sent && !attempt.method_idempotent) return Verdict::give_up;
   const bool idle_close = attempt.kind == FailureKind::reset && attempt.reused_connection && !attempt.response_begun;
   if (idle_close && !attempt.raced_before) return Verdict::retry_same;
   if (attempt.others_tried >= rules.attempts || !wanted(attempt, rules)) return Verdict::give_up;

@@ -21,10 +21,10 @@ struct Attempt {
   FailureKind kind = FailureKind::reset;
   uint16_t status = 0;             // for FailureKind::status
   unsigned others_tried = 0;       // backends tried before this one
-  bool bytes_sent = false;         // any byte of the request was handed to the kernel for this backend
+  bool bytes_sent = false;         // the backend may have looked at some byte of the request
   bool response_begun = false;     // any byte of a response came from the backend
   bool response_started = false;   // any byte of the final response went downstream
-  bool body_replayable = true;     // there is no body, or all that was sent of it is still held
+  bool body_replayable = true;     // there is no body, or all that has come of it is still held
   bool method_idempotent = false;  // method_repeatable()
   bool reused_connection = false;  // it had served another request before
   bool raced_before = false;       // this request had a retry_same already
@@ -40,8 +40,8 @@ enum class Verdict : uint8_t {
 /// Does retry.methods have it? Never POST, whatever the list says: a POST of which bytes were sent is not sent twice.
 bool method_repeatable(const config::Retry& rules, std::string_view method);
 
-/// - Once response bytes went downstream: never.
-/// - A request of which bytes were sent: only if its method is idempotent and its body can be sent again.
+/// - Once response bytes went downstream, or a byte of the body is gone: never, whatever the backend has looked at.
+/// - A request of which bytes were sent: only if its method is idempotent.
 /// - A pooled connection that ends before any response byte was closed by the backend while it was idle (RFC 9112
 /// §9.3.1). One such
 ///   retry a request, outside of `when`, `attempts` and the budget: it adds no load, and the backend is well.

@@ -3,6 +3,8 @@ import os
 import threading
 import time
 
+import h2origin
+from h2origin import Http2Origin
 from harness import WeirTest, config, request, response, wait_until
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
@@ -113,6 +115,16 @@ class Tunnels(WeirTest):
         client.send(b"x")
         client.read_to_end()
         self.assertIn(client.reader.ended, ("reset", "eof"))
+        self.assertEqual(daemon.wait_log(lambda r: r["status"] == 101)["cause"], "upstream_reset")
+
+    def test_a_reset_stream_of_http2(self):
+        origin = Http2Origin(lambda r: (r.head(200), r.rst(h2origin.CANCEL)), settings={h2origin.CONNECT_PROTOCOL: 1}, early=True)
+        self.addCleanup(origin.close)
+        daemon = self.weir(config([origin], pool={"protocol": "h2c"}))
+        client = self.client(daemon)
+        client.send(request("GET", "/chat", UPGRADE))
+        client.read_to_end()
+        self.assertEqual(daemon.wait_log(lambda r: r["status"] == 101)["cause"], "upstream_reset")
 
     def test_client_reset_ends_the_origin(self):
         daemon = self.weir(config([self.origin_]))
