@@ -32,17 +32,40 @@ std::string on_a_clock(std::chrono::milliseconds time) {
   return fmt::format("{}:{:02}:{:02}", all / 3600, all / 60 % 60, all % 60);
 }
 
-uint64_t inflight_of(const json::value& backend) { return backend.at("inflight").to_number<uint64_t>(); }
+/// What is in flight with a backend, in the process that serves and in older ones, which finish their connections.
+struct Load {
+  uint64_t inflight = 0;
+  bool known = true;      // all of it, and counted after the order
+  std::string of_others;  // ", 1 of them in pid 1234, which …"
+  std::vector<int64_t> deaf;
+
+  explicit Load(const json::value& backend) : inflight(backend.at("inflight").to_number<uint64_t>()) {
+    const auto* older = backend.as_object().if_contains("older_processes");  // an older daemon doesn't say
+    if (!older) return;
+    inflight += backend.at("inflight_old").to_number<uint64_t>();
+    for (const auto& process : older->as_array()) {
+      const auto pid = process.at("pid").to_number<int64_t>();
+      const auto& share = process.at("inflight");
+      known &= process.at("obeys").as_bool();
+      if (!process.at("takes_orders").as_bool()) deaf.push_back(pid);
+      if (share.is_null())
+        of_others += fmt::format(", and what pid {} has, which finishes its connections and can't say", pid);
+      else if (const auto n = share.to_number<uint64_t>())
+        of_others += fmt::format(", {} of them in pid {}, which finishes its connections", n, pid);
+    }
+  }
+  std::string shown() const { return fmt::format("{} in flight{}", inflight, of_others); }
+};
 
 /// What a backend that drains still has to do.
 struct Left {
-  uint64_t inflight = 0;
+  Load load;
   bool serves_sessions = false;  // the rest is of them
   uint64_t sessions = 0;
   std::chrono::milliseconds deadline{}, over_in{};
   std::string until;
 
-  explicit Left(const json::value& backend) : inflight(inflight_of(backend)) {
+  explicit Left(const json::value& backend) : load(backend) {
     const auto& fields = backend.as_object();
     const auto* left = fields.if_contains("sessions_left");  // an older daemon doesn't say
     if (!left || left->is_null()) return;
@@ -52,9 +75,9 @@ struct Left {
     over_in = std::chrono::milliseconds(backend.at("sessions_over_in_ms").to_number<int64_t>());
     until = admin::printable(std::string_view(backend.at("sessions_until").as_string()));
   }
-  bool nothing() const { return inflight == 0 && over_in == std::chrono::milliseconds::zero(); }
+  bool nothing() const { return load.inflight == 0 && load.known && over_in == std::chrono::milliseconds::zero(); }
   std::string shown() const {
-    std::string text = fmt::format("{} in flight", inflight);
+    std::string text = load.shown();
     if (!serves_sessions) return text;
     if (over_in == std::chrono::milliseconds::zero()) return text + ", its sessions are over";
     text += ", " + admin::about_sessions(sessions);
@@ -69,7 +92,7 @@ class Progress {
   explicit Progress(std::string name) : name_(std::move(name)), terminal_(::isatty(STDOUT_FILENO)) {}
   void show(const Left& left) {
     const auto now = Clock::now();
-    const std::pair numbers(left.inflight, left.sessions);  // where lines are kept, the clock alone is no news
+    const std::pair numbers(left.load.inflight, left.sessions);  // where lines are kept, the clock alone is no news
     if (!terminal_ && (left.nothing() || numbers == last_ || now - told_ < kTell)) return;
     fmt::print("{}{}: {}{}", terminal_ ? "\r" : "", name_, left.shown(), terminal_ ? "\x1b[K" : "\n");
     std::fflush(stdout);
@@ -93,8 +116,8 @@ int give_up(const std::string& name, const Left& left, Clock::time_point began) 
   if (left.over_in > std::chrono::milliseconds::zero())
     fmt::print(stderr, "weir: {} still gets the requests of its sessions, until {} (affinity.drain): {}\n", name,
                left.until, admin::about_sessions(left.sessions));
-  fmt::print(stderr, "weir: {} still has {} in flight after {}; it stays drained until \"weir enable {}\"\n", name,
-             left.inflight, seconds_since(began), name);
+  fmt::print(stderr, "weir: {} still has {} after {}; it stays drained until \"weir enable {}\"\n", name,
+             left.load.shown(), seconds_since(began), name);
   return 1;
 }
 
@@ -162,13 +185,17 @@ int order(std::string_view what, const AdminWords& words) {
   const bool changed = answer.at("changed").as_bool();
   if (answer.at("usable").to_number<uint64_t>() == 0)
     fmt::print(stderr, "weir: warning: pool {} has no usable backend left\n", pool);
+  const Load load(answer);
+  for (const int64_t pid : load.deaf)
+    fmt::print(stderr, "weir: warning: pid {}, which finishes its connections, takes no orders: it goes on with {}\n",
+               pid, words.backend);
   if (what == "drain") {
     if (!changed) fmt::print("{}: was draining already\n", words.backend);
     if (!words.no_wait) return wait_until_drained(*client, words.backend, path, timeout);
   }
   const bool resets = what == "disable" && answer.at("resets_sessions").as_bool();
-  fmt::print("{}: {}{}; {} in flight{}\n", words.backend,
-             changed ? "" : "was so already: ", std::string(answer.at("status").as_string()), inflight_of(answer),
+  fmt::print("{}: {}{}; {}{}\n", words.backend,
+             changed ? "" : "was so already: ", std::string(answer.at("status").as_string()), load.shown(),
              resets ? ": they are reset (on_eject: close)" : "");
   return 0;
 }

@@ -73,7 +73,8 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
       upgrade_(control_, options.arguments,
                {[this] { return offer(); }, [this](bool copied) { shared_.descriptors_copied = copied; },
                 [this] { return orders(); }, [this](auto& outcome, const auto& unused) { hand_over(outcome, unused); },
-                [this](const auto& reason) { take_back(reason); }}) {
+                [this](const auto& reason) { take_back(reason); }, [this](const auto& order) { obey(order); },
+                [this] { return inflight(); }}) {
   process_.started_wall_ns = wall_now_ns();
   for (size_t i = 0; i < process_.workers; ++i)
     workers_.push_back(std::make_unique<proxy::Worker>(i, shared_, random_seed()));
@@ -188,8 +189,10 @@ void Daemon::start_admin() {
 admin::Control Daemon::control() {
   return {.reload = [this](bool dry_run) { return reload(dry_run); },
           .upgrade = [this](auto done) { upgrade(std::move(done)); },
-          .order = [this](const auto& backend, BackendOrder order,
-                          const std::string& by) { return monitor_.order(backend, order, by); },
+          .order = [this](const auto& backend, BackendOrder what,
+                          const std::string& by) { return order(backend, what, by); },
+          .older = [this](const std::string& pool,
+                          const std::string& backend) { return predecessors_.shares(pool, backend); },
           .change = [this](const auto& change, bool persist) { return change_backend(change, persist); },
           .facts =
               [this] {
@@ -203,7 +206,7 @@ admin::Control Daemon::control() {
                            auto done) { find_recent(control_, workers_, std::move(prefix), limit, std::move(done)); },
           .reopen =
               [this](auto done) {
-                for (const auto& process : predecessors_.all()) process.signal(SIGUSR1);
+                predecessors_.signal(SIGUSR1);
                 reopen_access_log(control_, access_log_, std::move(done));
               }};
 }
@@ -404,8 +407,7 @@ void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return draining_ ? void() : void(reload(false));
   if (signal == SIGUSR2) return upgrade([](const admin::UpgradeOutcome&) {});
   if (signal == SIGUSR1) {
-    for (const auto& process : predecessors_.all())
-      if (!handed_over_) process.signal(SIGUSR1);  // else the new one tells them
+    if (!handed_over_) predecessors_.signal(SIGUSR1);  // else the new one tells them
     return access_log_ ? void(access_log_->reopen()) : void();
   }
   if (predecessor_ && !predecessor_->told_to_go()) return end();  // nothing is ours yet

@@ -19,7 +19,7 @@
 #include "lb/discover/waiting_orders.hpp"
 #include "lb/discovery.hpp"
 #include "lb/listeners.hpp"
-#include "lb/net/process_handle.hpp"
+#include "lb/net/older_processes.hpp"
 #include "lb/net/service_manager.hpp"
 #include "lb/net/watchdog.hpp"
 #include "lb/predecessor.hpp"
@@ -66,6 +66,9 @@ class Daemon {
   void await_turn();
   void take_over(const std::vector<net::HandedOrder>& orders);
   void obey_waiting_orders();
+  bool order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by);
+  void obey(const net::HandedOrder& order);
+  std::vector<net::Inflight::OfBackend> inflight() const;
   void bound_predecessors();
   admin::UpgradeFacts upgrade_facts() const;
 
@@ -113,7 +116,7 @@ class Daemon {
   std::chrono::steady_clock::time_point drain_started_{};
   bool draining_ = false;
   Predecessor* const predecessor_;
-  net::Processes predecessors_;  // that still drain
+  net::OlderProcesses predecessors_{control_};  // that still drain
   Upgrade upgrade_;
   bool handed_over_ = false;    // to a new process, while draining_
   bool reload_wanted_ = false;  // by SIGHUP, during an upgrade

@@ -48,7 +48,7 @@ net::Handover Daemon::offer() const {
   handover.upgrades_failed = process_.upgrades_failed.load();
   listeners_.offer(handover);
   if (admin_) admin_->offer(handover);
-  for (const auto& process : predecessors_.all()) handover.processes.push_back({process.pid(), process.fd()});
+  handover.processes = predecessors_.offer();
   discovery_.offer(handover, *runtime_);
   handover.ticket_secret = registry_.ticket_secret();
   handover.changes = orders_.unpersisted();
@@ -72,6 +72,7 @@ void Daemon::hand_over(admin::UpgradeOutcome& outcome, const std::vector<std::st
   draining_ = handed_over_ = true;
   process_.draining = true;
   process_.ready = false;
+  predecessors_.pause();
   outcome.connections = shared_.connections.value.load();
   outcome.finishes_for = config_->drain_timeout;
   log::info("handed_over", {{"to", std::to_string(outcome.pid)},
@@ -112,6 +113,7 @@ void Daemon::take_back(const std::string& reason) {
   drain_timer_.cancel();
   draining_ = handed_over_ = false;
   process_.draining = false;
+  predecessors_.resume();
   on_each_worker([](proxy::Worker& worker) { worker.take_back(); });
   if (admin_) admin_->accept();
   try {
@@ -131,7 +133,7 @@ void Daemon::take_back(const std::string& reason) {
 void Daemon::await_turn() {
   await_names();
   const auto& handover = predecessor_->handover();
-  predecessors_ = net::Processes(std::move(predecessor_->processes));
+  predecessors_.hold(std::move(predecessor_->processes));
   process_.upgrades_ok = handover.upgrades_ok + 1;
   process_.upgrades_failed = handover.upgrades_failed;
   predecessor_->attend(
@@ -153,14 +155,16 @@ void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
   waiting_orders_.add(orders);
   obey_waiting_orders();
   predecessor_->sockets.close_unused();
-  log::info("upgraded", {{"from", predecessors_.all().empty() ? "" : std::to_string(predecessors_.all().back().pid())},
+  predecessors_.begin(predecessor_->release(), predecessor_->handover().takes_orders);
+  const auto pids = predecessors_.pids();
+  log::info("upgraded", {{"from", pids.empty() ? "" : std::to_string(pids.back())},
                          {"from_version", predecessor_->handover().version},
                          {"version", WEIR_VERSION},
                          {"upgrade", std::to_string(process_.upgrades_ok.load())}});
   serve();
   // The old one stops accepting when each worker does.
   const std::shared_ptr<void> all_came_by(
-      nullptr, [this](void*) { boost::asio::post(control_, [this] { predecessor_->serving(); }); });
+      nullptr, [this](void*) { boost::asio::post(control_, [this] { predecessors_.serves(); }); });
   on_each_worker([all_came_by](proxy::Worker&) {});
 }
 
@@ -180,22 +184,54 @@ void Daemon::obey_waiting_orders() {
                                   {"reason", "there is no such backend any more"}});
 }
 
+// ---- orders to all of them ----
+
+/// What older processes still have obeys it, too.
+bool Daemon::order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by) {
+  const bool changed = monitor_.order(backend, order, by);
+  constexpr const char* kWords[]{"serve", "drain", "disable"};
+  const int64_t at = changed ? monotonic_now().time_since_epoch().count() : backend->ordered_at_ns.load();
+  predecessors_.pass_on({backend->pool, backend->name, kWords[static_cast<size_t>(order)], by, at});
+  return changed;
+}
+
+/// From the process that serves now. Of a backend that we don't have, we have nothing in flight.
+void Daemon::obey(const net::HandedOrder& order) {
+  for (const auto& pool : inventory_->pools)
+    for (const auto& backend : pool.backends) {
+      if (backend->pool != order.pool || backend->name != order.backend) continue;
+      monitor_.order(backend,
+                     order.order == "drain"     ? BackendOrder::drain
+                     : order.order == "disable" ? BackendOrder::disable
+                                                : BackendOrder::serve,
+                     order.by);
+      backend->ordered_at_ns = order.at_ns;
+    }
+}
+
+std::vector<net::Inflight::OfBackend> Daemon::inflight() const {
+  std::vector<net::Inflight::OfBackend> all;
+  for (const auto& pool : inventory_->pools)
+    for (const auto& backend : pool.backends)
+      if (const uint64_t n = backend->inflight.value.load()) all.push_back({backend->pool, backend->name, n});
+  return all;
+}
+
 void Daemon::bound_predecessors() {
   predecessors_.prune();
   while (const auto* oldest = predecessors_.one_too_many()) {
-    log::warn("predecessor_ended",
-              {{"pid", std::to_string(oldest->pid())},
-               {"reason", fmt::format("more than {} older processes still have connections", net::Processes::kMost)}});
+    log::warn(
+        "predecessor_ended",
+        {{"pid", std::to_string(oldest->pid())},
+         {"reason", fmt::format("more than {} older processes still have connections", net::OlderProcesses::kMost)}});
     oldest->signal(SIGTERM);  // its second: it drains already
     predecessors_.forget_oldest();
   }
-  process_.predecessors = predecessors_.all().size();
+  process_.predecessors = predecessors_.pids().size();
 }
 
 admin::UpgradeFacts Daemon::upgrade_facts() const {
-  admin::UpgradeFacts facts{upgrade_.program(), config_->upgrade_timeout, upgrade_.under_way(), {}};
-  for (const auto& process : predecessors_.all()) facts.predecessors.push_back(process.pid());
-  return facts;
+  return {upgrade_.program(), config_->upgrade_timeout, upgrade_.under_way(), predecessors_.pids()};
 }
 
 }  // namespace weir

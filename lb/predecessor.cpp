@@ -57,8 +57,11 @@ Predecessor::Predecessor(UniqueFd channel, net::Handover handover)
   for (const auto& socket : handover_.sockets) sockets.add(socket.key, socket.fds);
   for (const auto& one : handover_.passed) passed.adopt(one.fd, one.name);
   for (const auto& process : handover_.processes) {
-    ::fcntl(process.fd, F_SETFD, FD_CLOEXEC);
-    processes.emplace_back(static_cast<pid_t>(process.pid), UniqueFd(process.fd));
+    UniqueFd to_it;
+    for (const int fd : {process.fd, process.channel})
+      if (fd >= 0) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (process.channel >= 0) to_it = UniqueFd(process.channel);
+    processes.push_back({net::ProcessHandle(static_cast<pid_t>(process.pid), UniqueFd(process.fd)), std::move(to_it)});
   }
 }
 
@@ -93,22 +96,27 @@ void Predecessor::ready(const std::vector<std::string>& forgotten) {
   send(message);
 }
 
-void Predecessor::serving() { send({"serving", {}}); }
+UniqueFd Predecessor::release() {
+  UniqueFd channel(socket_->release());
+  socket_.reset();
+  return channel;
+}
 
 void Predecessor::read() {
   socket_->async_read_some(boost::asio::buffer(buffer_), [this](boost::system::error_code error, size_t n) {
-    if (error == boost::asio::error::operation_aborted) return;
-    if (error) return went_ ? void() : lost_();  // it has ended, as it should
+    if (error == boost::asio::error::operation_aborted || !socket_) return;
+    if (error) return lost_();
     received_.append(buffer_, n);
     try {
       while (const auto message = net::take_message(received_)) {
         if (message->word != "go" || !ready_ || went_) continue;
+        const auto orders = net::orders_of(*message);
         went_ = true;
-        go_(net::orders_of(*message));
+        return go_(orders);  // which takes the channel
       }
     } catch (const std::exception& wrong) {
       log::error("handover_unreadable", {{"reason", wrong.what()}});
-      return went_ ? void() : lost_();
+      return lost_();
     }
     read();
   });

@@ -13,7 +13,7 @@
 #include "lb/net/handed.hpp"
 #include "lb/net/handover.hpp"
 #include "lb/net/inherited.hpp"
-#include "lb/net/process_handle.hpp"
+#include "lb/net/older_processes.hpp"
 
 namespace weir {
 
@@ -28,9 +28,8 @@ class Predecessor {
 
   net::HandedSockets sockets;
   net::InheritedSockets passed;
-  std::vector<net::ProcessHandle> processes;  // that drain or will, the old one last
+  std::vector<net::OlderProcess> processes;  // that drain or will, the old one last
   const net::Handover& handover() const { return handover_; }
-  int64_t pid() const { return processes.empty() ? 0 : processes.back().pid(); }
 
   /// Before the process ends because it can't start; `code`: that it ends with.
   void failed(int code, const std::string& reason, const std::vector<std::string>& details);
@@ -41,7 +40,8 @@ class Predecessor {
               std::function<void()> lost);
   /// We could serve. Once; later calls do nothing. `forgotten`: what no longer fits of what was handed over.
   void ready(const std::vector<std::string>& forgotten);
-  void serving();
+  /// The channel, once told to go: nothing more is read from it here.
+  UniqueFd release();
   /// No handler runs any more, and the control thread's context may go.
   void leave() { socket_.reset(); }
   /// Has it told us to?

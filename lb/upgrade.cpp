@@ -93,6 +93,7 @@ void Upgrade::start() {
   channel_.assign(boost::asio::local::stream_protocol(), ends[0]);
   net::Handover handover = hooks_.offer();
   handover.version = WEIR_VERSION;
+  handover.takes_orders = true;
   if (self_.fd() >= 0) handover.processes.push_back({self_.pid(), self_.fd()});
   auto descriptors = handover.descriptors();
   descriptors.insert(descriptors.begin(), theirs.get());
@@ -150,12 +151,30 @@ void Upgrade::on_message(const net::Message& message) {
     }
     outcome_.ready_after = since(started_);
     stage_ = Stage::begins_to_serve;
-    send(net::go_message(hooks_.orders()));
+    send(net::orders_message("go", hooks_.orders()));
   } else if (message.word == "serving" && stage_ == Stage::begins_to_serve) {
     stage_ = Stage::serves;
     hooks_.hand_over(outcome_, unused_);
+    send({"handed_over", {}});
     finish();
+  } else if (stage_ == Stage::begins_to_serve || stage_ == Stage::serves) {
+    on_word_of_successor(message);
   }
+}
+
+/// From the process that serves now, which may be one after the next.
+void Upgrade::on_word_of_successor(const net::Message& message) try {
+  if (message.word == "order") {
+    for (const auto& order : net::orders_of(message)) hooks_.obey(order);
+  } else if (message.word == "count" && !std::exchange(answering_, true)) {
+    const auto text = std::make_shared<const std::string>(
+        net::encode(net::inflight_message({net::asked_by(message), hooks_.inflight()})));
+    boost::asio::async_write(channel_, boost::asio::buffer(*text),
+                             [this, text](boost::system::error_code, size_t) { answering_ = false; });
+  }
+} catch (const std::exception& wrong) {
+  answering_ = false;
+  log::error("handover_unreadable", {{"reason", wrong.what()}});
 }
 
 void Upgrade::on_timeout(milliseconds timeout) {

@@ -29,6 +29,10 @@ class Upgrade {
     std::function<void(admin::UpgradeOutcome& outcome, const std::vector<std::string>& unused_keys)> hand_over;
     /// It did, and is gone, not in order. What it accepted is lost; what waits is not.
     std::function<void(const std::string& reason)> take_back;
+    /// The operator's, to a backend, through whoever serves now.
+    std::function<void(const net::HandedOrder& order)> obey;
+    /// By backend, without those that have nothing.
+    std::function<std::vector<net::Inflight::OfBackend>()> inflight;
   };
   using Done = std::function<void(const admin::UpgradeOutcome&)>;
 
@@ -52,6 +56,7 @@ class Upgrade {
   void read();
   void on_closed();
   void on_message(const net::Message& message);
+  void on_word_of_successor(const net::Message& message);
   void on_timeout(std::chrono::milliseconds timeout);
   void fail(std::string reason);
   void finish();
@@ -73,6 +78,7 @@ class Upgrade {
   std::vector<std::string> unused_;
   admin::UpgradeOutcome outcome_;
   Done done_;
+  bool answering_ = false;  // a count is being written
 };
 
 }  // namespace weir

@@ -42,6 +42,11 @@ struct Place {
   const PoolEntry* pool = nullptr;
   size_t index = 0;
   std::optional<Reply> missing;
+
+  std::vector<net::OlderShare> older(const Control& control) const {
+    return control.older ? control.older(pool->state->name, pool->backends[index]->name)
+                         : std::vector<net::OlderShare>();
+  }
 };
 
 Place find_backend(const Inventory& inventory, std::string_view pool, std::string_view name) {
@@ -196,7 +201,8 @@ Reply Api::backend(std::string_view pool, std::string_view escaped_name) const {
   const std::string name = decoded(escaped_name);
   const auto inventory = sources_.inventory();
   const Place place = find_backend(*inventory, pool, name);
-  return place.missing ? *place.missing : json_reply(backend_json(*place.pool, place.index));
+  return place.missing ? *place.missing
+                       : json_reply(backend_json(*place.pool, place.index, place.older(sources_.control)));
 }
 
 Reply Api::order(std::string_view pool, std::string_view escaped_name, std::string_view what,
@@ -209,7 +215,7 @@ Reply Api::order(std::string_view pool, std::string_view escaped_name, std::stri
                              : what == "disable" ? BackendOrder::disable
                                                  : BackendOrder::serve;
   const bool changed = sources_.control.order(place.pool->backends[place.index], order, std::string(peer));
-  return json_reply(backend_json(*place.pool, place.index, &changed));
+  return json_reply(backend_json(*place.pool, place.index, place.older(sources_.control), &changed));
 }
 
 // ---- the dashboard

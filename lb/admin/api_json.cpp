@@ -305,10 +305,22 @@ std::string pools_json(const Inventory& inventory, const ProcessState& process) 
   return json_text(object);
 }
 
-std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed) {
+std::string backend_json(const PoolEntry& pool, size_t index, const std::vector<net::OlderShare>& older,
+                         const bool* changed) {
   json::object object = backend_object(*pool.config, index, *pool.backends[index]);
   object["pool"] = pool.state->name;
   object["usable"] = usable(pool);
+  uint64_t inflight = 0;
+  json::array processes;
+  for (const auto& share : older) {
+    inflight += share.inflight.value_or(0);
+    processes.push_back({{"pid", share.pid},
+                         {"inflight", share.inflight ? json::value(*share.inflight) : json::value(nullptr)},
+                         {"takes_orders", share.takes_orders},
+                         {"obeys", share.obeys}});
+  }
+  object["inflight_old"] = inflight;
+  object["older_processes"] = std::move(processes);
   object["resets_sessions"] = pool.config->mode == config::Mode::tcp && pool.config->sessions.close_on_eject;
   if (changed) object["changed"] = *changed;
   return json_text(object);

@@ -10,8 +10,9 @@ namespace weir::admin {
 /// {"generation": …, "pools": [...]}
 std::string pools_json(const Inventory& inventory, const ProcessState& process);
 /// One backend of a pool: as in pools_json, with "pool" and "usable", how many others and itself take requests now.
-/// `changed`: did an order change anything? Left out when there was none.
-std::string backend_json(const PoolEntry& pool, size_t index, const bool* changed = nullptr);
+/// `older`: what older processes have of it. `changed`: did an order change anything? Left out when there was none.
+std::string backend_json(const PoolEntry& pool, size_t index, const std::vector<net::OlderShare>& older,
+                         const bool* changed = nullptr);
 /// {"causes": [...]}, the closed list of lb/base/cause.hpp.
 std::string causes_json();
 /// The answer to a change: the backend as it is now (not one that is removed, or not resolved yet) and `persisted`.

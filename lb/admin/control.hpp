@@ -11,6 +11,7 @@
 #include "config/backend_changes.hpp"
 #include "config/load.hpp"
 #include "lb/base/state.hpp"
+#include "lb/net/older_processes.hpp"
 #include "lb/proxy/explain.hpp"
 #include "lb/proxy/recent.hpp"
 
@@ -91,8 +92,10 @@ struct Control {
   std::function<ReloadOutcome(bool dry_run)> reload = {};
   /// `done` is called once, at once or later, on the control thread; not if the process ends meanwhile.
   std::function<void(std::function<void(const UpgradeOutcome&)> done)> upgrade = {};
-  /// False: it had that order already. `by`: who ordered it, for people.
+  /// False: it had that order already. Older processes of upgrades get it, too. `by`: who ordered it, for people.
   std::function<bool(const std::shared_ptr<BackendState>&, BackendOrder, const std::string& by)> order = {};
+  /// What older processes of upgrades still have in flight with a backend.
+  std::function<std::vector<net::OlderShare>(const std::string& pool, const std::string& backend)> older = {};
   /// When it returns, requests to come obey it.
   std::function<ChangeOutcome(const config::BackendChange&, bool persist)> change = {};
   std::function<Facts()> facts = {};

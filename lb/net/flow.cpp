@@ -47,11 +47,7 @@ Flow::Step Flow::copy(Stream& from, Stream& to, bool& readable, bool peer_fin, c
     readable = false;
     return Step::idle;
   }
-  if (got.status == IoStatus::end) {
-    readable = false;
-    source_end_ = true;
-    return Step::done;
-  }
+  if (got.status == IoStatus::end) return take_end(from, readable);
   if (got.status == IoStatus::error) {
     readable = false;
     error_ = got.error;
@@ -75,6 +71,14 @@ Flow::Step Flow::copy(Stream& from, Stream& to, bool& readable, bool peer_fin, c
   return Step::blocked;
 }
 
+Flow::Step Flow::take_end(const Stream& from, bool& readable) {
+  readable = false;
+  source_end_ = !broken_ || from.tls();
+  if (source_end_) return Step::done;
+  error_ = ECONNRESET;
+  return Step::failed_source;
+}
+
 /// Only into an empty pipe: then EAGAIN can only mean that the source has nothing.
 Flow::Step Flow::fill_pipe(Stream& from, bool& readable, const FlowMeans& means) {
   ssize_t n;
@@ -86,11 +90,7 @@ Flow::Step Flow::fill_pipe(Stream& from, bool& readable, const FlowMeans& means)
     small_ = static_cast<size_t>(n) < kWorthwhile ? small_ + 1 : 0;
     return Step::done;
   }
-  if (n == 0) {
-    readable = false;
-    source_end_ = true;
-    return Step::done;
-  }
+  if (n == 0) return take_end(from, readable);
   if (errno == EAGAIN || errno == EWOULDBLOCK) {
     readable = false;
     return Step::idle;
@@ -150,14 +150,6 @@ void Flow::drop_pipe(const FlowMeans& means) {
   means.pipes.give_back(std::move(pipe_), piped_ == 0);
   pipe_ = Pipe();
   piped_ = 0;
-}
-
-void Flow::rescue(Stream& from, Stream& to, const FlowMeans& means) {
-  bool readable = true;
-  for (int turn = 0; turn < kTurns && !source_end_ && readable; ++turn) {
-    if (holds() && flush(to, means) != Step::done) return;
-    if (copy(from, to, readable, true, means) != Step::done) return;
-  }
 }
 
 void Flow::release(const FlowMeans& means) {

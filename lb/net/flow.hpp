@@ -37,8 +37,9 @@ class Flow {
   /// Moves what can be moved now. `readable`: the source may have something; set to false when it has not.
   /// `peer_fin`: the source's end is on its way, so that a short read is not the last one.
   Outcome move(Stream& from, Stream& to, bool& readable, bool peer_fin, const FlowMeans& means);
-  /// What the source has sent before it broke off, as far as the other side takes it at once; its end is not passed on.
-  void rescue(Stream& from, Stream& to, const FlowMeans& means);
+  /// The source has broken off. What it has sent before that can still be moved; an end that is read then is none, but
+  /// for the close_notify of TLS.
+  void source_broke_off() { broken_ = true; }
   /// Bytes are held that the other side did not take.
   bool holds() const { return !held_.empty() || piped_ > 0; }
   bool ended() const { return passed_end_; }
@@ -52,6 +53,7 @@ class Flow {
  private:
   enum class Step : uint8_t { done, blocked, idle, failed_source, failed_sink };
   Step copy(Stream& from, Stream& to, bool& readable, bool peer_fin, const FlowMeans& means);
+  Step take_end(const Stream& from, bool& readable);
   Step fill_pipe(Stream& from, bool& readable, const FlowMeans& means);
   Step flush(Stream& to, const FlowMeans& means);
   Step empty_pipe(Stream& to);
@@ -65,7 +67,7 @@ class Flow {
   int error_ = 0;
   uint8_t small_ = 0;  // pieces in a row for which splice was not worth it
   bool bulk_ = false;  // splice is worth it
-  bool source_end_ = false, passed_end_ = false;
+  bool broken_ = false, source_end_ = false, passed_end_ = false;
 };
 
 }  // namespace weir::net

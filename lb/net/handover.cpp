@@ -117,8 +117,11 @@ Message Handover::to_message() const {
     lines.push_back(std::move(line));
   }
   for (const auto& one : passed) lines.push_back({"passed", one.name, std::to_string(one.fd)});
-  for (const auto& process : processes)
+  for (const auto& process : processes) {
     lines.push_back({"process", std::to_string(process.pid), std::to_string(process.fd)});
+    if (process.channel >= 0) lines.back().push_back(std::to_string(process.channel));
+  }
+  if (takes_orders) lines.push_back({"takes_orders"});
   lines.push_back({"tickets", ticket_secret});
   append("name", names, lines);
   append("serving", serving, lines);
@@ -143,7 +146,10 @@ Handover Handover::from(const Message& message) {
     } else if (what == "passed") {
       handover.passed.push_back({field(line, 1), number<int>(line, 2)});
     } else if (what == "process") {
-      handover.processes.push_back({number<int64_t>(line, 1), number<int>(line, 2)});
+      handover.processes.push_back(
+          {number<int64_t>(line, 1), number<int>(line, 2), line.size() > 3 ? number<int>(line, 3) : -1});
+    } else if (what == "takes_orders") {
+      handover.takes_orders = true;
     } else if (what == "tickets") {
       handover.ticket_secret = field(line, 1);
     } else if (what == "name") {
@@ -162,6 +168,8 @@ std::vector<int> Handover::descriptors() const {
   for (const auto& socket : sockets) all.insert(all.end(), socket.fds.begin(), socket.fds.end());
   for (const auto& one : passed) all.push_back(one.fd);
   for (const auto& process : processes) all.push_back(process.fd);
+  for (const auto& process : processes)
+    if (process.channel >= 0) all.push_back(process.channel);
   return all;
 }
 
@@ -171,22 +179,49 @@ Handover Handover::numbered_from(int first) const {
     for (int& fd : socket.fds) fd = first++;
   for (auto& one : renumbered.passed) one.fd = first++;
   for (auto& process : renumbered.processes) process.fd = first++;
+  for (auto& process : renumbered.processes)
+    if (process.channel >= 0) process.channel = first++;
   return renumbered;
 }
 
-Message go_message(const std::vector<HandedOrder>& orders) {
-  Message message{"go", {}};
+Message orders_message(std::string word, const std::vector<HandedOrder>& orders) {
+  Message message{std::move(word), {}};
   for (const auto& one : orders)
     message.lines.push_back({"order", one.pool, one.backend, one.order, one.by, std::to_string(one.at_ns)});
   return message;
 }
 
-std::vector<HandedOrder> orders_of(const Message& go) {
+std::vector<HandedOrder> orders_of(const Message& message) {
   std::vector<HandedOrder> orders;
-  for (const auto& line : go.lines)
+  for (const auto& line : message.lines)
     if (line.front() == "order")
       orders.push_back({field(line, 1), field(line, 2), field(line, 3), field(line, 4), number<int64_t>(line, 5)});
   return orders;
+}
+
+Message count_message(int64_t asked_ns) { return {"count", {{"asked", std::to_string(asked_ns)}}}; }
+
+int64_t asked_by(const Message& count) {
+  for (const auto& line : count.lines)
+    if (line.front() == "asked") return number<int64_t>(line, 1);
+  throw std::runtime_error("a question of the other process has no number");
+}
+
+Message inflight_message(const Inflight& inflight) {
+  Message message{"inflight", {{"asked", std::to_string(inflight.asked_ns)}}};
+  for (const auto& one : inflight.backends)
+    message.lines.push_back({"backend", one.pool, one.backend, std::to_string(one.inflight)});
+  return message;
+}
+
+std::optional<Inflight> inflight_of(const Message& message) {
+  if (message.word != "inflight") return std::nullopt;
+  Inflight inflight;
+  inflight.asked_ns = asked_by(message);
+  for (const auto& line : message.lines)
+    if (line.front() == "backend")
+      inflight.backends.push_back({field(line, 1), field(line, 2), number<uint64_t>(line, 3)});
+  return inflight;
 }
 
 }  // namespace weir::net

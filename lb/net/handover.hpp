@@ -2,10 +2,19 @@
 // a message is lines of fields between tabs, the first line its word alone, the last one a dot. Pure; who reads passes
 // over words, lines and fields that it doesn't know, for the other may be a newer or an older Weir.
 //
-//   handover  old → new   what there is: sockets, processes, counts; what is known of names, changes of backends, the
-//   secret of tickets failed    new → old   code, reason, more lines; then it ends ready     new → old   it could serve
-//   now; the sockets that it has no use for, the changes that no longer fit go        old → new   it shall; the
-//   operator's orders as they are now serving   new → old   it does: the old one stops accepting
+// clang-format off
+//   handover  old → new   what there is: sockets, processes and the channels to them, counts; what is known of names,
+//                         changes of backends, the secret of tickets
+//   failed    new → old   code, reason, more lines; then it ends
+//   ready     new → old   it could serve now; the sockets that it has no use for, the changes that no longer fit
+//   go        old → new   it shall; the operator's orders as they are now
+//   serving   new → old   it does: the old one stops accepting
+//   handed_over  old → new   it has, and speaks no more to those before it
+// Then, from whoever serves now to every older process, over the channels that were handed on:
+//   order     new → old   of the operator, to a backend
+//   count     new → old   how much is in flight? `asked`, when
+//   inflight  old → new   that; `asked`, and each backend that has something
+// clang-format on
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -44,7 +53,8 @@ struct Handover {
   };
   struct Process {  // that drains, or will
     int64_t pid = 0;
-    int fd = -1;  // pidfd_open(2)
+    int fd = -1;       // pidfd_open(2)
+    int channel = -1;  // the serving end of its upgrade's; -1: it can't be spoken to, or is the teller
   };
   std::string version;
   uint64_t upgrades_ok = 0, upgrades_failed = 0;
@@ -55,6 +65,7 @@ struct Handover {
   Lines serving;                   // backends as they serve, likewise
   std::string ticket_secret;       // of TLS sessions, when no file has one
   Lines changes;                   // of backends, lb/backend_orders.hpp
+  bool takes_orders = false;       // the teller does, after it has handed over
 
   Message to_message() const;
   /// Throws std::runtime_error if it is none.
@@ -64,12 +75,30 @@ struct Handover {
   Handover numbered_from(int first) const;
 };
 
-/// An order of the operator to a backend, other than to serve.
+/// An order of the operator to a backend.
 struct HandedOrder {
-  std::string pool, backend, order, by;  // order: as to_string(BackendOrder)
+  std::string pool, backend, order, by;  // order: "drain", "disable"; "serve", but not in go
   int64_t at_ns = 0;                     // CLOCK_MONOTONIC, which both have
 };
-Message go_message(const std::vector<HandedOrder>& orders);
-std::vector<HandedOrder> orders_of(const Message& go);
+/// `word`: "go" or "order".
+Message orders_message(std::string word, const std::vector<HandedOrder>& orders);
+/// Throws std::runtime_error if one is cut short.
+std::vector<HandedOrder> orders_of(const Message& message);
+
+/// What a process has in flight.
+struct Inflight {
+  struct OfBackend {
+    std::string pool, backend;
+    uint64_t inflight = 0;
+  };
+  int64_t asked_ns = 0;  // CLOCK_MONOTONIC of the one that asks, and which question this answers
+  std::vector<OfBackend> backends;
+};
+Message count_message(int64_t asked_ns);
+/// Throws std::runtime_error if it has no number.
+int64_t asked_by(const Message& count);
+Message inflight_message(const Inflight& inflight);
+/// Nothing if it is another message; throws std::runtime_error if it is broken.
+std::optional<Inflight> inflight_of(const Message& message);
 
 }  // namespace weir::net

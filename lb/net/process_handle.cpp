@@ -25,8 +25,4 @@ void ProcessHandle::signal(int number) const {
   if (fd_) ::pidfd_send_signal(fd_.get(), number, nullptr, 0);
 }
 
-void Processes::prune() {
-  std::erase_if(all_, [](const auto& process) { return !process.alive(); });
-}
-
 }  // namespace weir::net

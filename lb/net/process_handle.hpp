@@ -2,9 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
-#include <cstddef>
 #include <utility>
-#include <vector>
 
 #include "lb/base/unique_fd.hpp"
 
@@ -23,25 +21,6 @@ class ProcessHandle {
  private:
   pid_t pid_;
   UniqueFd fd_;
-};
-
-/// Those that hand over, one to the next, and then finish their connections: a bound on how many.
-class Processes {
- public:
-  static constexpr size_t kMost = 4;
-
-  Processes() = default;
-  /// The oldest first.
-  explicit Processes(std::vector<ProcessHandle> all) : all_(std::move(all)) {}
-  /// Forgets those that have ended.
-  void prune();
-  /// The oldest of those beyond kMost; null if there is none.
-  const ProcessHandle* one_too_many() const { return all_.size() > kMost ? &all_.front() : nullptr; }
-  void forget_oldest() { all_.erase(all_.begin()); }
-  const std::vector<ProcessHandle>& all() const { return all_; }
-
- private:
-  std::vector<ProcessHandle> all_;
 };
 
 }  // namespace weir::net

@@ -119,6 +119,11 @@ bool Stream::unread() const {
   return (::ioctl(fd_.get(), FIONREAD, &bytes) == 0 && bytes > 0) || (tls_ && tls_->unread());
 }
 
+uint64_t Stream::unacknowledged() const {
+  int bytes = 0;
+  return ::ioctl(fd_.get(), TIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<uint64_t>(bytes) : 0;
+}
+
 void Stream::start_tls(std::unique_ptr<TlsSession> session) { tls_ = std::move(session); }
 void Stream::drop_tls() { tls_.reset(); }
 

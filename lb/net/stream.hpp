@@ -53,6 +53,8 @@ class Stream {
   void close();
   /// Bytes have come that nobody has read: close() would be a reset.
   bool unread() const;
+  /// Bytes that the kernel has taken and the peer's has not, which a reset would drop.
+  uint64_t unacknowledged() const;
   /// SO_ERROR: the outcome of a connect, 0 for success.
   int take_error() const;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "lb/net/tls_session.hpp"
 #include "lb/proxy/downstream.hpp"
@@ -14,6 +15,11 @@
 #include "lb/route/retry.hpp"
 
 namespace weir::proxy {
+
+namespace {
+constexpr Duration kAfterReset = std::chrono::seconds(5);  // for a side that takes nothing of what came before
+constexpr Duration kFirstLook = std::chrono::milliseconds(5), kLongestLook = std::chrono::milliseconds(250);
+}  // namespace
 
 TcpSession::TcpSession(Worker& worker, std::shared_ptr<const ListenerInfo> listener, net::Stream client,
                        const Endpoint& peer)
@@ -69,6 +75,11 @@ void TcpSession::cut(Cause cause) { end(cause, How::reset); }
 
 void TcpSession::on_events(Side& side, uint32_t events) {
   if (phase_ == Phase::ended) return;
+  if (phase_ == Phase::last_words) {
+    if (&side != broken_ && (events & EPOLLERR)) return end(last_cause_, How::reset);
+    return &side != broken_ || events == 0 ? say_last_words() : void();
+  }
+  if ((events & EPOLLRDHUP) && !(events & EPOLLERR)) side.has_ended = true;
   if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) side.readable = true;
   if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) side.peer_fin = true;
   if (side.stream.tls() && (events & EPOLLOUT) && side.stream.tls()->unsent()) [[unlikely]]
@@ -112,9 +123,7 @@ void TcpSession::move(Side& from) {
       if (up_.ended() && down_.ended()) return end(Cause::none, How::orderly);
       break;
     case net::Flow::Outcome::source_failed: return side_failed(from, flow.error());
-    case net::Flow::Outcome::sink_failed:
-      if (&to == &server_) rescue();
-      return side_failed(to, flow.error());
+    case net::Flow::Outcome::sink_failed: return side_failed(to, flow.error());
   }
   arm_relay();
 }
@@ -132,20 +141,39 @@ void TcpSession::count(Side& from, uint64_t taken, uint64_t given) {
   }
 }
 
-/// The connection has broken off: the other side learns that it is no end in order.
-void TcpSession::side_failed(const Side& side, int error) {
-  if (&side == &client_) {
-    const bool slow = error == ETIMEDOUT && listener_->send_stall > Duration::zero();
-    return end(slow ? Cause::client_too_slow : Cause::client_gone, How::reset);
-  }
-  end(Cause::upstream_reset, How::reset);
+/// The connection has broken off. The other side gets what came before that, and then learns that it is no end in
+/// order.
+void TcpSession::side_failed(Side& side, int error) {
+  const bool slow = &side == &client_ && error == ETIMEDOUT && listener_->send_stall > Duration::zero();
+  last_cause_ = slow ? Cause::client_too_slow : &side == &client_ ? Cause::client_gone : Cause::upstream_reset;
+  phase_ = Phase::last_words;
+  broken_ = &side;
+  flow_from(&side == &client_ ? server_ : client_).release(worker_.tcp.means());
+  if (!side.has_ended) flow_from(side).source_broke_off();
+  side.readable = true;
+  left_since_ = worker_.now;
+  look_ = kFirstLook;
+  say_last_words();
 }
 
-/// What the backend said before it took no more is for the client: why it refuses, perhaps.
-void TcpSession::rescue() {
-  const uint64_t taken = down_.taken(), given = down_.given();
-  down_.rescue(server_.stream, client_.stream, worker_.tcp.means());
-  count(server_, down_.taken() - taken, down_.given() - given);
+/// A reset drops what the kernel has not delivered: so it waits until the other side has all.
+void TcpSession::say_last_words() {
+  Side& to = broken_ == &client_ ? server_ : client_;
+  net::Flow& flow = flow_from(*broken_);
+  const uint64_t taken = flow.taken(), given = flow.given();
+  const auto outcome = flow.move(broken_->stream, to.stream, broken_->readable, true, worker_.tcp.means());
+  count(*broken_, flow.taken() - taken, flow.given() - given);
+  if (outcome == net::Flow::Outcome::again) return worker_.poller.again(*broken_);
+  const uint64_t left = to.stream.unacknowledged();
+  if (outcome == net::Flow::Outcome::sink_failed || (left == 0 && !flow.holds())) return end(last_cause_, How::reset);
+  if (left != left_ || flow.given() != given) left_since_ = worker_.now;
+  left_ = left;
+  const Duration usual = &to == &client_ && listener_->send_stall > Duration::zero() ? listener_->send_stall : idle_;
+  // TLS without a close_notify is how many clients end; whoever resets wants no more of it.
+  const bool truncated = broken_->stream.tls() && flow.error() == EPROTO;
+  const Duration most = truncated ? usual : usual > Duration::zero() ? std::min(usual, kAfterReset) : kAfterReset;
+  if (most > Duration::zero() && worker_.now - left_since_ >= most) return end(last_cause_, How::reset);
+  worker_.wheel.arm(*this, worker_.now + std::exchange(look_, std::min(look_ * 2, kLongestLook)));
 }
 
 // ---- time ----
@@ -180,6 +208,7 @@ void TcpSession::on_timer(TimePoint now) {
     case Phase::connecting:
     case Phase::upstream_handshake: return connect_failed(ETIMEDOUT);
     case Phase::relay: return relay_timed_out(now);
+    case Phase::last_words: return say_last_words();
     case Phase::deciding:
     case Phase::ended: return;
   }

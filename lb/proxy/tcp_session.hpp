@@ -51,6 +51,7 @@ class TcpSession final : public Timer {
     connecting,
     upstream_handshake,
     relay,
+    last_words,
     ended
   };
   enum class How : uint8_t { orderly, reset };
@@ -62,7 +63,8 @@ class TcpSession final : public Timer {
     TcpSession& session;
     net::Stream stream;
     bool readable = false;
-    bool peer_fin = false;  // the peer's end, or an error, is on its way
+    bool peer_fin = false;   // the peer's end, or an error, is on its way
+    bool has_ended = false;  // in order: its end came before any error
   };
 
   void on_events(Side& side, uint32_t events);
@@ -94,8 +96,8 @@ class TcpSession final : public Timer {
   void move(Side& from);
   net::Flow& flow_from(const Side& side) { return &side == &client_ ? up_ : down_; }
   void count(Side& from, uint64_t taken, uint64_t given);
-  void side_failed(const Side& side, int error);
-  void rescue();
+  void side_failed(Side& side, int error);
+  void say_last_words();
   void arm_relay();
   void relay_timed_out(TimePoint now);
   void end(Cause cause, How how);
@@ -132,6 +134,11 @@ class TcpSession final : public Timer {
   TimePoint started_, attempt_began_{}, queue_deadline_{};
   TimePoint stalled_since_[2]{TimePoint::max(), TimePoint::max()};  // up_, down_: the other side takes nothing
   Duration idle_{};                                                 // timeout.tunnel; zero: none
+  // With Phase::last_words: who has broken off, what is on its way to the other side, and since when it stays so much.
+  Side* broken_ = nullptr;
+  uint64_t left_ = 0;
+  TimePoint left_since_{};
+  Duration look_{};
   Ticket ticket_;
   Turn turn_;
   Tried tried_;

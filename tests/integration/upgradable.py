@@ -113,10 +113,10 @@ class Forerunner:
         self.ours.close()
         self.theirs.close()
 
-    def start(self, configuration, *lines):
-        """A daemon that is handed these lines, each a list of fields."""
+    def start(self, configuration, *lines, inherit=()):
+        """A daemon that is handed these lines, each a list of fields, and, from 4 on, these descriptors."""
         self.say("handover", ["version", "0.0.1"], ["upgrades", "0", "0"], *lines)
-        return Daemon(configuration, inherit=[self.theirs], environment={"WEIR_UPGRADE": "3"}, ready=False)
+        return Daemon(configuration, inherit=[self.theirs, *inherit], environment={"WEIR_UPGRADE": "3"}, ready=False)
 
     def say(self, word, *lines):
         self.ours.sendall("\n".join([word, *("\t".join(line) for line in lines), ".", ""]).encode())

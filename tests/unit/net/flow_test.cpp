@@ -129,14 +129,25 @@ TEST_CASE("flow: breaks are told apart") {
   CHECK(relay.flow.error() == EPIPE);
 }
 
-TEST_CASE("flow: what came before a break is saved, its end is not") {
+TEST_CASE("flow: of a source that has broken off everything goes on but an end") {
   Relay relay;
   relay.put("why");
   relay.source.far.shutdown_send();
-  relay.flow.rescue(relay.source.near, relay.sink.near, relay.means());
+  relay.flow.source_broke_off();
+  CHECK(relay.move(true) == Outcome::source_failed);
   CHECK(relay.take() == "why");
   char byte;
   CHECK(relay.sink.far.receive(&byte, 1).status == net::IoStatus::would_block);
+  CHECK(relay.move(true) == Outcome::idle);
+}
+
+TEST_CASE("flow: an end that was passed on before the source broke off stays one") {
+  Relay relay;
+  relay.source.far.shutdown_send();
+  CHECK(relay.move(true) == Outcome::ended);
+  relay.flow.source_broke_off();
+  relay.readable = true;
+  CHECK(relay.move(true) == Outcome::ended);
 }
 
 TEST_CASE("pipes: no more than a pool may have") {

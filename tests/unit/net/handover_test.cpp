@@ -39,7 +39,8 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   sent.upgrades_failed = 2;
   sent.sockets = {{"127.0.0.1:80", {5, 6}}, {"admin 127.0.0.1:0", {9}}, {"unix:/a\tb", {11}}};
   sent.passed = {{"web", 3}};
-  sent.processes = {{100, 12}, {101, 13}};
+  sent.processes = {{100, 12, 20}, {101, 13}};
+  sent.takes_orders = true;
   sent.names = {{"app.test", "a", ""}, {}, {"b\t.test"}};
   sent.serving = {{"app", "a"}};
   sent.ticket_secret = "secret";
@@ -57,13 +58,16 @@ TEST_CASE("a handover comes back as it went", "[handover]") {
   CHECK(got.passed[0].fd == 3);
   REQUIRE(got.processes.size() == 2);
   CHECK(got.processes[1].pid == 101);
+  CHECK(got.processes[0].channel == 20);
   CHECK(got.processes[1].fd == 13);
+  CHECK(got.processes[1].channel == -1);
+  CHECK(got.takes_orders);
   CHECK(got.names == sent.names);
   CHECK(got.changes == sent.changes);
   CHECK(got.serving == sent.serving);
   CHECK(got.ticket_secret == "secret");
-  CHECK(got.descriptors() == std::vector<int>{5, 6, 9, 11, 3, 12, 13});
-  CHECK(got.numbered_from(4).descriptors() == std::vector<int>{4, 5, 6, 7, 8, 9, 10});
+  CHECK(got.descriptors() == std::vector<int>{5, 6, 9, 11, 3, 12, 13, 20});
+  CHECK(got.numbered_from(4).descriptors() == std::vector<int>{4, 5, 6, 7, 8, 9, 10, 11});
 }
 
 TEST_CASE("what a newer Weir adds is passed over; what is broken is not", "[handover]") {
@@ -78,11 +82,24 @@ TEST_CASE("what a newer Weir adds is passed over; what is broken is not", "[hand
 TEST_CASE("orders come back as they went", "[handover]") {
   const std::vector<HandedOrder> sent{{"app", "b 1", "drain", "uid 0", 123456789012345},
                                       {"app", "b2", "disable", "", 1}};
-  const auto got = orders_of(go_message(sent));
+  const auto got = orders_of(orders_message("go", sent));
   REQUIRE(got.size() == 2);
   CHECK(got[0].backend == "b 1");
   CHECK(got[0].by == "uid 0");
   CHECK(got[0].at_ns == 123456789012345);
   CHECK(got[1].order == "disable");
   CHECK_THROWS(orders_of({"go", {{"order", "app"}}}));
+}
+
+TEST_CASE("what is in flight comes back as it was counted", "[handover]") {
+  CHECK(asked_by(count_message(77)) == 77);
+  const auto got = inflight_of(inflight_message({77, {{"app", "b 1", 3}}}));
+  REQUIRE(got);
+  CHECK(got->asked_ns == 77);
+  REQUIRE(got->backends.size() == 1);
+  CHECK(got->backends[0].backend == "b 1");
+  CHECK(got->backends[0].inflight == 3);
+  CHECK_FALSE(inflight_of({"moon", {}}));
+  CHECK_THROWS(inflight_of({"inflight", {}}));
+  CHECK_THROWS(inflight_of({"inflight", {{"asked", "1"}, {"backend", "app", "b1", "many"}}}));
 }

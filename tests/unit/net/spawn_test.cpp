@@ -119,20 +119,6 @@ TEST_CASE("processes are known by a handle", "[process_handle]") {
   CHECK_FALSE(net::ProcessHandle(1, UniqueFd()).alive());
 }
 
-TEST_CASE("of the older processes a few may live, the oldest goes first", "[process_handle]") {
-  std::vector<net::ProcessHandle> all;
-  for (pid_t pid = 1; pid <= 6; ++pid)
-    all.emplace_back(pid, pid == 3 ? UniqueFd() : UniqueFd(::dup(net::ProcessHandle::of_this_process().fd())));
-  net::Processes processes(std::move(all));
-  processes.prune();  // 3 has ended
-  REQUIRE(processes.all().size() == 5);
-  REQUIRE(processes.one_too_many());
-  CHECK(processes.one_too_many()->pid() == 1);
-  processes.forget_oldest();
-  CHECK_FALSE(processes.one_too_many());
-  CHECK(processes.all().size() == net::Processes::kMost);
-}
-
 TEST_CASE("sockets that are handed over", "[handed]") {
   std::string events;
   const auto before = log::set_sink([&](std::string_view line) { events += line; });

@@ -1,0 +1,116 @@
+"""Mode tcp: what was sent before a side breaks off reaches the other one."""
+import socket
+import ssl
+import threading
+import time
+
+from harness import wait_until
+from tcp import Server, connect, read_all, read_exactly, reset, tcp_config
+from tls import CertifiedTest
+
+SIZE = 3_000_000
+
+
+class LastWords(CertifiedTest):
+    timeout = 120
+
+    def setUp(self):
+        super().setUp()
+        self.got, self.go = [], threading.Event()
+        self.addCleanup(self.go.set)
+        self.pem, self.key = self.ca.issue("db", ["DNS:db.test"])
+
+    def reads_later(self, sock):
+        """A server that reads nothing until it may."""
+        self.go.wait(60)
+        self.got.append(read_all(sock))
+
+    def tls_listener(self, serve, **more):
+        tls = {"tls": {"certificate": self.pem, "key": self.key}}
+        self.server = Server(self, serve)
+        self.daemon = self.weir(tcp_config([self.server], listener=tls, **more))
+
+    def tls_client(self, version=ssl.TLSVersion.TLSv1_2):
+        return self.ca.client_context(version=version).wrap_socket(connect(self.daemon), server_hostname="db.test")
+
+    def line(self, cause):
+        return self.daemon.wait_log(lambda r: r["cause"] == cause)
+
+    def test_a_client_that_ends_tls_without_saying_so(self):
+        self.tls_listener(self.reads_later)
+        client = self.tls_client()
+        client.sendall(b"x" * SIZE)
+        client.close()
+        time.sleep(0.3)
+        self.go.set()
+        wait_until(lambda: self.got, 60)
+        self.assertEqual((len(self.got[0][0]), self.got[0][1]), (SIZE, "reset"))
+        self.assertEqual(self.line("client_gone")["bytes_in"], SIZE)
+
+    def test_a_server_that_ends_tls_without_saying_so(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pem, self.key)
+        def serve(sock):
+            with context.wrap_socket(sock, server_side=True) as tls:
+                tls.recv(1)
+                tls.sendall(b"y" * SIZE)
+        server = Server(self, serve)
+        self.daemon = self.weir(tcp_config({"b1": f"tls://127.0.0.1:{server.port}"}, pool={"tls": {"ca": self.ca.pem, "server_name": "db.test"}}))
+        with connect(self.daemon) as client:
+            client.sendall(b"x")
+            time.sleep(0.5)
+            data, end = read_all(client)
+        self.assertEqual((len(data), end), (SIZE, "reset"))
+        self.line("upstream_reset")
+
+    def test_a_client_that_says_it_and_reads_nothing(self):
+        """Its kernel resets the connection for the answer that nobody has read; what it has sent is whole all the same."""
+        def serve(sock):
+            sock.sendall(b"answer")
+            self.reads_later(sock)
+        self.tls_listener(serve)
+        client = self.tls_client()
+        self.assertEqual(client.recv(1), b"a")
+        client.setblocking(False)
+        client.sendall(b"x" * 10_000)
+        try:
+            client.unwrap()
+        except OSError:
+            pass
+        reset(socket.socket(fileno=client.detach()))
+        wait_until(lambda: self.daemon.metrics().sum("weir_backend_sent_bytes_total") == 10_000)
+        self.go.set()
+        wait_until(lambda: self.got, 60)
+        self.assertEqual(self.got, [(b"x" * 10_000, "eof")])
+
+    def test_a_reset_of_a_plain_client(self):
+        server = Server(self, self.reads_later)
+        self.daemon = self.weir(tcp_config([server]))
+        client = connect(self.daemon)
+        client.sendall(b"x" * 1_000_000)
+        before = [0]
+        def nothing_more_comes():
+            count = self.daemon.metrics().sum("weir_received_bytes_total")
+            same, before[0] = count == before[0], count
+            time.sleep(0.1)
+            return same
+        wait_until(nothing_more_comes)
+        reset(client)
+        self.go.set()
+        wait_until(lambda: self.got, 60)
+        self.assertGreaterEqual(len(self.got[0][0]), before[0])
+        self.assertEqual(self.got[0][1], "reset")
+
+    def test_a_server_that_takes_nothing_holds_nobody_up_for_long(self):
+        self.tls_listener(self.reads_later, pool={"timeout": {"tunnel": "1s"}})
+        client = self.tls_client()
+        client.setblocking(False)
+        sent = 0
+        try:
+            while sent < 100_000_000:
+                sent += client.send(b"x" * 16384)
+        except (ssl.SSLWantWriteError, BlockingIOError):
+            pass
+        client.close()
+        self.daemon.wait_log(lambda r: r["cause"] in ("client_gone", "tunnel_timeout"))
+        wait_until(lambda: self.daemon.metrics().sum("weir_tcp_sessions_open") == 0)
