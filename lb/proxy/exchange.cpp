@@ -40,6 +40,7 @@ void Exchange::begin(Downstream& downstream, DownstreamConnection& connection, T
   route_ = nullptr;
   pool_ = nullptr;
   set_ = nullptr;
+  response_trailers_ = {};
   first_body_ = client_ = user_ = claimed_user_ = granted_ = request_id_ = {};
   bytes_received = head.size;
   bytes_sent_ = body_received_ = upstream_us_ = 0;

@@ -45,6 +45,7 @@ void Exchange::on_request_trailers(std::span<char> lines) {
 void Exchange::on_upstream_trailers(std::span<char> lines) {
   if (phase_ != Phase::responding) return;
   if (grpc_) note_grpc_status(grpc::find_line({lines.data(), lines.size()}, "grpc-status"));
+  if (encoder_) return;  // a compressed answer loses them; they are valid no longer than this event
   response_trailers_ = keep_allowed(lines, route_->config->response_headers);
 }
 

@@ -5,6 +5,7 @@ import threading
 import time
 
 import codings
+from h2origin import Http2Origin
 from harness import Incomplete, WeirTest, chunked, config, request, response, wait_until
 
 TEXT = ("".join(f"{i}: the quick brown fox jumps over the lazy dog {i * i % 977}\n" for i in range(40_000))).encode()
@@ -34,6 +35,24 @@ def nothing_is_held(daemon):
 
 def text(body=TEXT, headers=(), status=200, kind="text/plain"):
     return lambda message, connection: response(status, body, [("Content-Type", kind), *headers])
+
+
+class Trailers(WeirTest):
+    def test_those_that_are_lost_do_not_stand_behind_another_answer(self):
+        def handler(r):
+            if r.header(":path") == "/text":
+                r.answer(TEXT[:50_000], headers=[("content-type", "text/plain")], trailers=[("x-first", "of another client")])
+            else:
+                r.answer(b"plain")
+        origin = Http2Origin(handler)
+        self.addCleanup(origin.close)
+        daemon = self.weir(config([origin], pool={"protocol": "h2c"}, routes=[{"pool": "app", "compress": True}], compress=ALL_OF_IT))
+        for _ in range(5):
+            answer = daemon.get("/text", headers=BOTH)
+            self.assertEqual(decode(answer), TEXT[:50_000])
+            client = self.client(daemon)
+            client.send(request("GET", "/plain", [("TE", "trailers"), ("Connection", "TE, close")]))
+            self.assertTrue(client.read_to_end().endswith(b"\r\n\r\n5\r\nplain\r\n0\r\n\r\n"))
 
 
 class Negotiation(WeirTest):

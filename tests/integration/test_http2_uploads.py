@@ -188,6 +188,7 @@ class Limits(Http2Test):
         for client in clients:
             client.send(request())
         wait_until(lambda: daemon.metrics().sum("weir_pool_inflight") == count, what="all requests to wait")
+        wait_until(lambda: origin.connections, what="the connection on which they wait")
         self.assertEqual(len(origin.connections), 1)
         all_wait.set()
         for client in clients:

@@ -102,6 +102,16 @@ TEST_CASE("a final answer without a body behind an interim one is no trailer") {
   CHECK(stream.trailers.empty());
 }
 
+TEST_CASE("what accepts a WebSocket is ours to say") {
+  Session s;
+  auto& stream = s.ask("GET", true);
+  stream.accept = "ours";
+  CHECK(s.receive(frame(kHeaders, kEndHeaders, s.id(stream),
+                        field(":status", "200") + field("sec-websocket-accept", "theirs") + field("x-a", "1"))));
+  CHECK(stream.in.view() ==
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nsec-websocket-accept: ours\r\nx-a: 1\r\n\r\n");
+}
+
 TEST_CASE("a head that is all there is says so") {
   Session s;
   auto& get = s.ask();
@@ -273,9 +283,13 @@ TEST_CASE("a body goes out as far as the window reaches, trailers behind it") {
   stream.out.append(s.buffers, std::string(100'000, 'x'));
   stream.out_end = true;
   stream.out_trailers.append(s.buffers, "X-Sum: 1\r\n");
+  CHECK(stream.out_whole);
+  CHECK(s.session.window() == 65'535);
   s.session.resume(stream);
   CHECK(s.output().size() < 66'000);
   CHECK(stream.out.size() == 100'000 - 65'535);
+  CHECK_FALSE(stream.out_whole);
+  CHECK(s.session.window() == 0);
   CHECK(s.receive(frame(8, 0, s.id(stream), std::string("\0\1\0\0", 4)) + frame(8, 0, 0, std::string("\0\1\0\0", 4))));
   const std::string rest = s.output();
   CHECK(rest.size() > 100'000 - 65'535);
