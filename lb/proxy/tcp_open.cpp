@@ -110,6 +110,7 @@ bool TcpSession::shake_hands() {
     end_handshake(tls.failure(), tls.failure_detail());
     return false;
   }
+  tls.let_tickets_wait();
   worker_.tcp.handshakes.erase(handshake_);
   worker_.cells.tls_handshakes[tls.tls13()][tls.resumed()].add();
   server_name_ = tls.server_name();

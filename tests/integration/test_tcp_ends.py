@@ -5,7 +5,7 @@ import threading
 import time
 
 from harness import wait_until
-from tcp import Server, connect, read_all, read_exactly, reset, tcp_config
+from tcp import Server, connect, echo, read_all, reset, tcp_config
 from tls import CertifiedTest
 
 SIZE = 3_000_000
@@ -82,6 +82,54 @@ class LastWords(CertifiedTest):
         self.go.set()
         wait_until(lambda: self.got, 60)
         self.assertEqual(self.got, [(b"x" * 10_000, "eof")])
+
+    def test_a_client_that_only_sends(self):
+        """By TLS 1.3: no ticket comes that it would leave unread. Whoever reads gets one."""
+        self.tls_listener(self.reads_later)
+        client = self.tls_client(ssl.TLSVersion.TLSv1_3)
+        client.sendall(b"x" * SIZE)
+        client.setblocking(False)
+        try:
+            client.unwrap()
+        except OSError:
+            pass
+        client.close()
+        self.go.set()
+        wait_until(lambda: self.got, 60)
+        self.assertEqual((len(self.got[0][0]), self.got[0][1]), (SIZE, "eof"))
+        self.assertEqual(self.line("none")["bytes_in"], SIZE)
+
+    def test_tickets_come_with_the_first_answer(self):
+        self.tls_listener(echo)
+        context, session = self.ca.client_context(version=ssl.TLSVersion.TLSv1_3), None
+        for resumed in (False, True):
+            with context.wrap_socket(connect(self.daemon), server_hostname="db.test", session=session) as client:
+                self.assertEqual(client.session_reused, resumed)
+                self.assertFalse(client.session and client.session.has_ticket and not resumed)
+                client.sendall(b"x")
+                self.assertEqual(client.recv(1), b"x")
+                session = client.session
+                self.assertTrue(session.has_ticket)
+
+    def test_a_client_that_sends_and_goes_while_it_waits(self):
+        server = Server(self, lambda sock: self.got.append(read_all(sock)))
+        self.daemon = self.weir(tcp_config([server], pool={"limits": {"inflight": 1, "queue": 10, "queue_timeout": "1m"}}))
+        waiting = lambda: self.daemon.metrics().sum("weir_pool_waiting")
+        first = connect(self.daemon)
+        wait_until(lambda: server.count() == 1)
+        sender, silent = connect(self.daemon), connect(self.daemon)
+        wait_until(lambda: waiting() == 2)
+        sender.sendall(b"a line")
+        reset(sender)
+        reset(silent)
+        wait_until(lambda: waiting() == 1, what="who has said nothing is gone")
+        self.line("client_gone")
+        first.close()
+        wait_until(lambda: len(self.got) == 2)
+        self.assertEqual(self.got, [(b"", "eof"), (b"a line", "reset")])
+        wait_until(lambda: self.daemon.metrics().sum("weir_tcp_session_ends_total", cause="client_gone") == 2)
+        wait_until(lambda: {r["bytes_in"] for r in self.daemon.access_log() if r["cause"] == "client_gone"} == {0, 6})
+        self.assertNotIn("client_gone", self.daemon.command("why")[1])
 
     def test_a_reset_of_a_plain_client(self):
         server = Server(self, self.reads_later)
