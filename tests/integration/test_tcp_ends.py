@@ -1,11 +1,12 @@
 """Mode tcp: what was sent before a side breaks off reaches the other one."""
+import json
 import socket
 import ssl
 import threading
 import time
 
-from harness import wait_until
-from tcp import Server, connect, echo, read_all, reset, tcp_config
+from harness import BlackHole, WeirTest, wait_until
+from tcp import Server, connect, echo, named, read_all, read_exactly, reset, tcp_config
 from tls import CertifiedTest
 
 SIZE = 3_000_000
@@ -162,3 +163,42 @@ class LastWords(CertifiedTest):
         client.close()
         self.daemon.wait_log(lambda r: r["cause"] in ("client_gone", "tunnel_timeout"))
         wait_until(lambda: self.daemon.metrics().sum("weir_tcp_sessions_open") == 0)
+
+
+class TakenOut(WeirTest):
+    """Sessions of a backend that is taken out while they are being connected to it."""
+    timeout = 90
+
+    def connecting(self, others):
+        """The daemon, and clients of which some are being connected to b1."""
+        hole = BlackHole()
+        self.addCleanup(hole.close)
+        daemon = self.weir(tcp_config([hole, *others], pool={"timeout": {"connect": "1m"}, "sessions": {"on_eject": "close"}}, workers=2))
+        clients = [connect(daemon) for _ in range(6)]
+        for client in clients:
+            self.addCleanup(client.close)
+        wait_until(lambda: daemon.metrics().sum("weir_pool_inflight") == 6)
+        self.assertGreater(daemon.metrics().sum("weir_backend_inflight", backend="b1"), 0)
+        return daemon, clients
+
+    def test_they_turn_to_another_one(self):
+        daemon, clients = self.connecting([Server(self, named("good"))])
+        self.assertEqual(daemon.command("disable", "app/b1")[0], 0)
+        for client in clients:
+            self.assertEqual(read_exactly(client, 5), b"good\n")
+        self.assertEqual([daemon.metrics().sum("weir_backend_inflight", backend=b) for b in ("b1", "b2")], [0, 6])
+        for client in clients:
+            client.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(client), (b"", "eof"))
+        wait_until(lambda: len(daemon.access_log()) == 6)
+        self.assertEqual({(r["cause"], r["backend"]) for r in daemon.access_log()}, {("none", "b2")})
+        tries = json.loads(daemon.command("why", "--json")[1])["requests"][0]["tries"]
+        self.assertEqual([(t["backend"], t["cause"]) for t in tries], [("b1", "backend_out"), ("b2", "none")])
+
+    def test_and_end_where_there_is_none(self):
+        daemon, clients = self.connecting([])
+        daemon.command("disable", "app/b1")
+        for client in clients:
+            self.assertEqual(read_all(client), (b"", "reset"))
+        wait_until(lambda: [r["cause"] for r in daemon.access_log()] == ["backend_out"] * 6)
+        self.assertEqual(daemon.metrics().sum("weir_pool_inflight"), 0)
