@@ -202,3 +202,28 @@ class TakenOut(WeirTest):
             self.assertEqual(read_all(client), (b"", "reset"))
         wait_until(lambda: [r["cause"] for r in daemon.access_log()] == ["backend_out"] * 6)
         self.assertEqual(daemon.metrics().sum("weir_pool_inflight"), 0)
+
+    def test_a_backend_that_comes_back_knows_its_sessions(self):
+        """Whether it was taken out alone or with its pool."""
+        servers = [Server(self, echo), Server(self, echo)]
+        both = tcp_config(servers, pool={"sessions": {"on_eject": "close"}}, workers=2)
+        gone = {"alone": tcp_config({"b1": servers[0]}, workers=2), "with its pool": tcp_config(pools={"other": both["pools"]["app"]}, workers=2,
+                                    listeners={"db": {"bind": "127.0.0.1:0", "mode": "tcp", "pool": "other"}})}
+        for how, without in gone.items():
+            with self.subTest(how):
+                daemon = self.weir(both)
+                clients = [connect(daemon) for _ in range(4)]
+                for client in clients:
+                    self.addCleanup(client.close)
+                    client.sendall(b"x")
+                    self.assertEqual(client.recv(1), b"x")
+                before = daemon.backend("b2")["inflight"]
+                self.assertGreater(before, 0)
+                daemon.reload(without)
+                daemon.reload(without)
+                daemon.reload(both)
+                self.assertEqual(daemon.backend("b2")["inflight"], before)
+                self.assertEqual(daemon.metrics().sum("weir_pool_inflight", pool="app"), 4)
+                self.assertIn(f"disabled; {before} in flight: they are reset", daemon.command("disable", "app/b2")[1])
+                wait_until(lambda: [r["cause"] for r in daemon.access_log()] == ["backend_out"] * before)
+                self.assertEqual(daemon.backend("b2")["inflight"], 0)
