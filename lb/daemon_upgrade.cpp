@@ -155,8 +155,8 @@ void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
   waiting_orders_.add(orders);
   obey_waiting_orders();
   predecessor_->sockets.close_unused();
-  predecessors_.begin(predecessor_->release(), predecessor_->handover().takes_orders);
   const auto pids = predecessors_.pids();
+  predecessors_.begin(predecessor_->release(), predecessor_->handover().takes_orders);
   log::info("upgraded", {{"from", pids.empty() ? "" : std::to_string(pids.back())},
                          {"from_version", predecessor_->handover().version},
                          {"version", WEIR_VERSION},

@@ -45,7 +45,9 @@ void OlderProcesses::hold(std::vector<OlderProcess> all) {
 }
 
 void OlderProcesses::begin(UniqueFd last, bool takes_orders) {
-  if (all_.empty()) return;
+  // One that has no handle on itself is not among them; it is told that we serve all the same.
+  if (all_.empty() || all_.back()->given)
+    all_.push_back(std::make_shared<One>(ProcessHandle(0, UniqueFd()), UniqueFd()));
   for (const auto& one : all_)
     if (one->given) open(*one, std::move(one->given), true);
   open(*all_.back(), std::move(last), takes_orders);

@@ -111,6 +111,7 @@ void TlsSession::keep_rest() {
 }
 
 int TlsSession::write_cipher(const char* data, int size) {
+  tickets_wait_ = false;
   const auto length = static_cast<uint32_t>(size);
   if (write_error_) return size;  // what the peer has said before it closed can still be read
   if (corked_ || !out_.empty()) {
@@ -239,7 +240,7 @@ IoResult TlsSession::receive(char* data, size_t size) {
     got += n;
   }
   keep_rest();
-  if (!out_.empty() && !blocked_ && last.status == IoStatus::would_block && got == 0) flush();
+  if (unsent() && !blocked_ && last.status == IoStatus::would_block && got == 0) flush();
   if (got == 0) return last;
   return {IoStatus::ok, last.status != IoStatus::would_block, 0, got};
 }

@@ -44,7 +44,10 @@ class TlsSession {
   IoResult send(const iovec* parts, int count);
   /// Bytes that the kernel has not taken, apart from those that send() has left with its caller: alerts, tickets, key
   /// updates.
-  bool unsent() const { return !out_.empty(); }
+  bool unsent() const { return !out_.empty() && !tickets_wait_; }
+  /// Of a server, after the handshake: session tickets go out with the first record, not before. A client that reads
+  /// nothing would leave them unread, and its close() become a reset.
+  void let_tickets_wait() { tickets_wait_ = tls13(); }
   /// False: it is not all sent, wait for the next event.
   bool flush();
   /// close_notify. False: bytes before it are still to be flushed, which then shuts the descriptor down.
@@ -91,7 +94,7 @@ class TlsSession {
   uint32_t certificate_ = 0;         // in the table of the server
   TlsFailure failure_ = TlsFailure::none;
   bool established_ = false, corked_ = false, blocked_ = false, drained_ = false, eof_ = false, failed_ = false;
-  bool said_end_ = false, shutdown_after_flush_ = false, name_refused_ = false;
+  bool said_end_ = false, shutdown_after_flush_ = false, name_refused_ = false, tickets_wait_ = false;
   int16_t first_byte_ = -1;
   const char* failure_detail_ = "";
   std::string identity_;

@@ -43,6 +43,14 @@ void take_order(const BackendState& from, BackendState& to) {
   to.order.store(from.order.load());
 }
 
+/// It comes back: what it has in flight is still counted, what was ordered and found before it went is forgotten.
+void start_anew(BackendState& state) {
+  const std::lock_guard lock(state.reason_mutex);
+  state.ordered_by.clear();
+  state.order.store(BackendOrder::serve);
+  state.consecutive_failures.store(0);
+}
+
 std::unique_ptr<const route::Affinity> make_affinity(const config::Pool& pool, const std::vector<std::string>& keys) {
   if (!pool.affinity || keys.empty()) return nullptr;
   std::vector<std::string> names;
@@ -129,7 +137,11 @@ Pool* Runtime::find_pool(const std::string& name) {
 std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys,
                                                 std::shared_ptr<const net::TlsClient> tls) {
   auto& entry = pools_[from.name];
-  if (!entry.state) {
+  if (const auto gone = gone_pools_.extract(from.name); !entry.state && gone) {
+    entry.state = gone.mapped().first.lock();
+    entry.admission = gone.mapped().second.lock();
+  }
+  if (!entry.state || !entry.admission) {
     entry.state = std::make_shared<PoolState>(from.name, workers_);
     entry.admission = std::make_shared<Admission>(*entry.state);
   }
@@ -149,17 +161,37 @@ std::unique_ptr<Pool> StateRegistry::build_pool(const config::Pool& from, const 
   std::map<std::string, std::shared_ptr<BackendState>> kept;
   for (const auto& backend : from.backends) {
     auto& state = kept[backend.name];
-    const auto old = entry.backends.find(backend.name);
-    if (old != entry.backends.end() && old->second->address == backend.address)
-      state = old->second;
-    else
-      state = std::make_shared<BackendState>(from.name, backend.name, backend.address, workers_);
-    // An order is for the name: at its new address a backend that was drained stays so.
-    if (old != entry.backends.end() && old->second != state) take_order(*old->second, *state);
+    state = backend_state(entry, backend, from.name);
     pool->backends.push_back(state);
   }
-  entry.backends = std::move(kept);
+  std::swap(entry.backends, kept);
+  std::erase_if(kept, [&](const auto& old) {
+    const auto now = entry.backends.find(old.first);
+    return now != entry.backends.end() && now->second == old.second;
+  });
+  if (!kept.empty()) std::erase_if(gone_backends_, [](const auto& gone) { return gone.second.expired(); });
+  for (auto& [name, old] : kept) gone_backends_[{from.name, name, old->address.to_string()}] = old;
   return pool;
+}
+
+std::shared_ptr<BackendState> StateRegistry::backend_state(PoolEntry& entry, const config::Backend& backend,
+                                                           const std::string& pool) {
+  const auto old = entry.backends.find(backend.name);
+  if (old != entry.backends.end() && old->second->address == backend.address) return old->second;
+  const auto gone = gone_backends_.extract({pool, backend.name, backend.address.to_string()});
+  auto state = gone ? gone.mapped().lock() : nullptr;
+  if (!state || state->inflight.value.load() == 0)
+    state = std::make_shared<BackendState>(pool, backend.name, backend.address, workers_);
+  else
+    start_anew(*state);
+  // An order is for the name: at its new address a backend that was drained stays so.
+  if (old != entry.backends.end()) take_order(*old->second, *state);
+  return state;
+}
+
+void StateRegistry::forget(const std::string& pool, const PoolEntry& entry) {
+  gone_pools_[pool] = {entry.state, entry.admission};
+  for (const auto& [name, state] : entry.backends) gone_backends_[{pool, name, state->address.to_string()}] = state;
 }
 
 void StateRegistry::build_guards(const config::Route& from, Route& into) {
@@ -218,7 +250,12 @@ std::shared_ptr<Runtime> StateRegistry::build(std::shared_ptr<const config::Conf
     runtime->tcp.back() = make_tcp_listener(listener, *config, state);
   }
   std::erase_if(tcp_listeners_, [](const auto& entry) { return entry.second.use_count() == 1; });
-  std::erase_if(pools_, [&](const auto& entry) { return !config->find_pool(entry.first); });
+  std::erase_if(pools_, [&](const auto& entry) {
+    if (config->find_pool(entry.first)) return false;
+    forget(entry.first, entry.second);
+    return true;
+  });
+  std::erase_if(gone_pools_, [](const auto& entry) { return entry.second.first.expired(); });
   std::erase_if(limiters_, [&](const auto& entry) {
     return std::none_of(config->routes.begin(), config->routes.end(),
                         [&](const config::Route& route) { return route.rate_limit && route.name == entry.first; });

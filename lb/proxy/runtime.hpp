@@ -1,6 +1,7 @@
 // A configuration made ready to serve: immutable but for each pool's published table. Shared by all workers, replaced
 // as a whole at a reload; the states it points to live on.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <functional>
@@ -132,6 +133,9 @@ class StateRegistry {
     std::shared_ptr<const net::TlsClient> tls;  // the same while its settings are, so that connections are kept
     std::map<std::string, std::shared_ptr<BackendState>> backends;  // by name; replaced when the address changes
   };
+  std::shared_ptr<BackendState> backend_state(PoolEntry& entry, const config::Backend& backend,
+                                              const std::string& pool);
+  void forget(const std::string& pool, const PoolEntry& entry);
   void build_guards(const config::Route& from, Route& into);
   std::unique_ptr<Pool> build_pool(const config::Pool& from, const std::vector<std::string>& secret_keys,
                                    std::shared_ptr<const net::TlsClient> tls);
@@ -139,6 +143,9 @@ class StateRegistry {
   size_t workers_;
   const std::string ticket_secret_;
   std::map<std::string, PoolEntry> pools_;
+  // What the configuration no longer has, for as long as sessions or requests hold it: it may come back.
+  std::map<std::string, std::pair<std::weak_ptr<PoolState>, std::weak_ptr<Admission>>> gone_pools_;
+  std::map<std::array<std::string, 3>, std::weak_ptr<BackendState>> gone_backends_;  // by pool, name and address
   std::map<std::string, std::shared_ptr<RouteState>> routes_;
   std::map<std::string, std::shared_ptr<ListenerState>> tcp_listeners_;
   std::map<std::string, std::shared_ptr<route::RateLimiter>> limiters_;  // by route; kept while the limit is the same

@@ -110,6 +110,7 @@ bool TcpSession::shake_hands() {
     end_handshake(tls.failure(), tls.failure_detail());
     return false;
   }
+  tls.let_tickets_wait();
   worker_.tcp.handshakes.erase(handshake_);
   worker_.cells.tls_handshakes[tls.tls13()][tls.resumed()].add();
   server_name_ = tls.server_name();
@@ -336,13 +337,24 @@ void TcpSession::shake_upstream_hands() {
 /// No byte of the client has gone anywhere: another backend may be tried.
 void TcpSession::connect_failed(int error) {
   if (local_shortage(error)) return end(Cause::overload_connections, How::reset);
-  last_cause_ = cause_of_connect(error);
-  failed_.push_back({set_->backend, microseconds_of(attempt_began_ - started_),
-                     microseconds_of(worker_.refresh_clock() - attempt_began_), last_cause_});
+  const Cause cause = cause_of_connect(error);
   set_->cells->connect_failures.add();
-  pool_->cells->connect_failures[static_cast<size_t>(last_cause_) - static_cast<size_t>(kFirstConnectCause)].add();
-  drop_upstream();
+  pool_->cells->connect_failures[static_cast<size_t>(cause) - static_cast<size_t>(kFirstConnectCause)].add();
   report_failure(worker_, *pool_, *set_);
+  try_another(cause);
+}
+
+/// By an order, or by the checks. Who only connects to it needs no reset: another one may do.
+void TcpSession::backend_taken_out() {
+  const bool relays = phase_ != Phase::connecting && phase_ != Phase::upstream_handshake;
+  relays ? end(Cause::backend_out, How::reset) : try_another(Cause::backend_out);
+}
+
+void TcpSession::try_another(Cause cause) {
+  last_cause_ = cause;
+  failed_.push_back({set_->backend, microseconds_of(attempt_began_ - started_),
+                     microseconds_of(worker_.refresh_clock() - attempt_began_), cause});
+  drop_upstream();
   phase_ = Phase::deciding;
   cancel();
   route::Attempt attempt;

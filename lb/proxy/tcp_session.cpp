@@ -102,7 +102,8 @@ void TcpSession::on_events(Side& side, uint32_t events) {
     if (phase_ == Phase::handshake) side.readable = true;
     return go_on();
   }
-  if (events & EPOLLERR) end(Cause::client_gone, How::reset);
+  // Whoever sends and goes at once has said something all the same: it is read when there is somebody to read it.
+  if ((events & EPOLLERR) && !client_.stream.unread()) end(Cause::client_gone, How::reset);
 }
 
 void TcpSession::move(Side& from) {

@@ -39,6 +39,8 @@ class TcpSession final : public Timer {
 
   /// The client sees a reset: what it has is not complete.
   void cut(Cause cause);
+  /// Its backend is not to be used any more.
+  void backend_taken_out();
 
  private:
   friend class TcpWorker;
@@ -89,6 +91,7 @@ class TcpSession final : public Timer {
   bool begin_upstream_tls();
   void shake_upstream_hands();
   void connect_failed(int error);
+  void try_another(Cause cause);
   void begin_relay();
 
   // tcp_session.cpp

@@ -52,7 +52,11 @@ void TcpWorker::tick() {
     const bool just_out = set.ends.close_on_eject && taken_out(status) && !taken_out(set.seen);
     set.seen = status;
     if (!just_out && !drained_long_enough(set, status, worker_.now)) return;
-    while (set.sessions) set.sessions->cut(Cause::backend_out);
+    // One that turns to another backend joins the front of another list.
+    for (TcpSession *session = set.sessions, *next = nullptr; session; session = next) {
+      next = session->next_of_backend_;
+      session->backend_taken_out();
+    }
   });
 }
 

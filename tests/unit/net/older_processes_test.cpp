@@ -129,3 +129,21 @@ TEST_CASE("who takes orders gets each and is asked; of who does not, nothing is 
   CHECK_FALSE(shares[1].inflight);
   processes.pause();
 }
+
+TEST_CASE("one that is not among them hears that we serve", "[older_processes]") {
+  int last[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, last) == 0);
+  const UniqueFd theirs(last[1]);
+  boost::asio::io_context control;
+  OlderProcesses processes(control);
+  processes.begin(UniqueFd(last[0]), true);
+  processes.serves();
+  processes.prune();
+  CHECK(processes.pids().empty());
+  CHECK(processes.shares("app", "b1").empty());
+  char buffer[64];
+  const ssize_t n = ::recv(theirs.get(), buffer, sizeof buffer, 0);
+  REQUIRE(n > 0);
+  CHECK(std::string(buffer, static_cast<size_t>(n)) == encode({"serving", {}}));
+  processes.pause();
+}

@@ -217,6 +217,22 @@ TEST_CASE("TLS: why a handshake fails", "[tls]") {
   CHECK(to_string(TlsFailure::overload) == "overload");
 }
 
+TEST_CASE("TLS: tickets that wait go out with the first record", "[tls]") {
+  for (const bool wait : {false, true}) {
+    Pair pair;
+    pair.shake_hands();
+    REQUIRE(pair.server.tls()->tls13());
+    if (wait) pair.server.tls()->let_tickets_wait();
+    char byte;
+    CHECK(pair.server.receive(&byte, 1).status == IoStatus::would_block);
+    CHECK(pair.client.unread() != wait);
+    CHECK_FALSE(pair.server.tls()->unsent());
+    CHECK(pair.server.send("x", 1).bytes == 1);
+    CHECK(pair.client.receive(&byte, 1).bytes == 1);
+    CHECK(SSL_SESSION_has_ticket(SSL_get0_session(pair.client.tls()->native())));
+  }
+}
+
 TEST_CASE("TLS: what was agreed", "[tls]") {
   Pair pair;
   SSL_set_tlsext_host_name(pair.client.tls()->native(), "a.test");
