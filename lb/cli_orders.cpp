@@ -49,7 +49,7 @@ struct Load {
       known &= process.at("obeys").as_bool();
       if (!process.at("takes_orders").as_bool()) deaf.push_back(pid);
       if (share.is_null())
-        of_others += fmt::format(", and what pid {} has, which finishes its connections and can't say", pid);
+        of_others += fmt::format(", and what pid {} has, which finishes its connections, is not known", pid);
       else if (const auto n = share.to_number<uint64_t>())
         of_others += fmt::format(", {} of them in pid {}, which finishes its connections", n, pid);
     }

@@ -189,8 +189,7 @@ void Daemon::start_admin() {
 admin::Control Daemon::control() {
   return {.reload = [this](bool dry_run) { return reload(dry_run); },
           .upgrade = [this](auto done) { upgrade(std::move(done)); },
-          .order = [this](const auto& backend, BackendOrder what,
-                          const std::string& by) { return order(backend, what, by); },
+          .order = [this](const auto& backend, auto what, const auto& by) { return order(backend, what, by); },
           .older = [this](const std::string& pool,
                           const std::string& backend) { return predecessors_.shares(pool, backend); },
           .change = [this](const auto& change, bool persist) { return change_backend(change, persist); },
@@ -465,6 +464,7 @@ void Daemon::end() {
   watch_.stop();
   if (admin_) admin_->stop();
   on_each_worker([](proxy::Worker& worker) { worker.finish(); });
+  if (!handed_over_) predecessors_.end();
   if (!handed_over_ && (!predecessor_ || predecessor_->told_to_go())) listeners_.remove_unix_files();
   watchdog_.stop();
   memory_timer_.cancel();

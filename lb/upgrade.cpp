@@ -164,7 +164,9 @@ void Upgrade::on_message(const net::Message& message) {
 
 /// From the process that serves now, which may be one after the next.
 void Upgrade::on_word_of_successor(const net::Message& message) try {
-  if (message.word == "order") {
+  if (message.word == "ending") {
+    successor_ends_ = true;
+  } else if (message.word == "order") {
     for (const auto& order : net::orders_of(message)) hooks_.obey(order);
   } else if (message.word == "count" && !std::exchange(answering_, true)) {
     const auto text = std::make_shared<const std::string>(
@@ -184,7 +186,7 @@ void Upgrade::on_timeout(milliseconds timeout) {
 
 void Upgrade::on_closed() {
   channel_.close();
-  if (stage_ == Stage::serves) return watch_end(0);
+  if (stage_ == Stage::serves) return successor_ends_ ? void() : watch_end(0);
   const std::string ended = reap(true);
   fail(fmt::format("pid {} {} before it was ready{}{}", pid_, ended, outcome_.reason.empty() ? "" : ": ",
                    outcome_.reason));

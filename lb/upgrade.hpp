@@ -78,6 +78,7 @@ class Upgrade {
   std::vector<std::string> unused_;
   admin::UpgradeOutcome outcome_;
   Done done_;
+  bool successor_ends_ = false;
   bool answering_ = false;  // a count is being written
 };
 

@@ -14,6 +14,7 @@
 //   order     new → old   of the operator, to a backend
 //   count     new → old   how much is in flight? `asked`, when
 //   inflight  old → new   that; `asked`, and each backend that has something
+//   ending    new → old   it ends in order: nobody takes back
 // clang-format on
 #pragma once
 #include <cstdint>

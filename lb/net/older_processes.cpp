@@ -127,6 +127,11 @@ bool OlderProcesses::send(One& one, const Message& message) {
   return false;
 }
 
+void OlderProcesses::end() {
+  for (const auto& one : all_)
+    if (one->takes_orders && one->process.alive()) send(*one, {"ending", {}});
+}
+
 void OlderProcesses::pass_on(const HandedOrder& order) {
   for (const auto& one : all_)
     if (one->takes_orders && one->process.alive() && send(*one, orders_message("order", {order})))

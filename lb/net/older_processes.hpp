@@ -74,6 +74,9 @@ class OlderProcesses {
   void pause();
   void resume();
 
+  /// This process ends in order: nobody shall take back from it.
+  void end();
+
   /// An order of the operator, for all of them.
   void pass_on(const HandedOrder& order);
   /// Those that have something in flight with the backend, or may have.

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 from harness import WeirTest, config, request, response, wait_until
 from tcp import Server, connect, echo, read_all, read_exactly, tcp_config
@@ -63,6 +64,22 @@ class Sessions(OrdersTest):
         self.assertTrue(self.works(client))
         self.assertEqual(daemon.command("disable", "app/b1")[0], 0)
         self.assertEqual(read_all(client), (b"", "reset"))
+
+    def test_none_takes_back_from_one_that_ends_in_order(self):
+        """Not even if the one between was killed."""
+        daemon = self.upgradable(self.closing())
+        client, first = self.session(daemon), daemon.pid
+        daemon.upgrade()
+        second = daemon.pid
+        daemon.upgrade()
+        wait_until(lambda: first in [p["pid"] for p in self.older(daemon)])
+        os.kill(second, signal.SIGKILL)
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: daemon.running() == [first], 60)
+        self.assertTrue(self.works(client))
+        time.sleep(0.5)
+        self.assertTrue(self.works(client))
+        self.assertEqual([e for e in daemon.events if e.name == "upgrade_taken_back"], [])
 
     def test_from_one_that_took_back(self):
         daemon = self.upgradable(self.closing())
@@ -133,7 +150,7 @@ class OtherVersions(OrdersTest):
         code, out, err = daemon.command("drain", "app/b1", "--timeout", "300ms")
         self.assertEqual(code, 1)
         self.assertIn(f"weir: warning: pid {old.pid}, which finishes its connections, takes no orders: it goes on with app/b1\n", err)
-        self.assertIn(f"0 in flight, and what pid {old.pid} has, which finishes its connections and can't say", err)
+        self.assertIn(f"0 in flight, and what pid {old.pid} has, which finishes its connections, is not known", err)
         old.kill()
         old.wait()
         self.assertIn("drained, nothing in flight", daemon.command("drain", "app/b1")[1])
