@@ -81,10 +81,25 @@ bool leads_to(const Endpoint& backend, const Endpoint& bind) {
   return any && loopback && collide(bind, backend);
 }
 
+/// May what comes in by `owner` ("listener web: …") come to this pool?
+bool may_reach(const Config& config, std::string_view owner, const Pool& pool) {
+  if (!owner.starts_with("listener ")) return true;
+  const std::string name(owner.substr(9, owner.rfind(": bind") - 9));
+  const auto listener =
+      std::find_if(config.listeners.begin(), config.listeners.end(), [&](const Listener& l) { return l.name == name; });
+  if (listener == config.listeners.end() || listener->mode == Mode::tcp) return true;
+  return std::any_of(config.routes.begin(), config.routes.end(), [&](const Route& route) {
+    const auto& named = route.match.listeners;
+    return route.pool == pool.name && (named.empty() || std::find(named.begin(), named.end(), name) != named.end());
+  });
+}
+
 void check_loops(Reader& in, const Node& root, const Config& config) {
   for (const auto& pool : config.pools)
     for (const auto& backend : pool.backends) {
-      const auto own = [&](const Bind& bind) { return leads_to(backend.address, bind.endpoint); };
+      const auto own = [&](const Bind& bind) {
+        return leads_to(backend.address, bind.endpoint) && may_reach(config, bind.owner, pool);
+      };
       const auto bind = std::find_if(in.binds.begin(), in.binds.end(), own);
       if (bind == in.binds.end()) continue;
       in.warning(backend_place(root, pool, backend),

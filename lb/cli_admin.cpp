@@ -80,6 +80,10 @@ Example:
   weir disable app/b1 && ssh b1 reboot)");
   auto* enable = app.add_subcommand("enable", "Let a backend serve again after drain or disable");
   add_backend(enable, words);
+  enable->footer(R"(It serves once its checks say that it is well. What is ejected or down is not brought back by this.
+
+Example:
+  weir enable app/b1)");
 }
 
 void add_backend_changes(CLI::App& app, AdminWords& words) {

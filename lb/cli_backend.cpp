@@ -29,7 +29,7 @@ int change_backend(const AdminWords& words) {
   if (what != "add" && what != "weight" && what != "remove")
     return usage(fmt::format("there is no \"backend {}\"", admin::printable(what)));
   if (given.size() != (what == "remove" ? 2u : 3u))
-    return usage(fmt::format("\"backend {}\" takes {} words", what, what == "remove" ? "one" : "two"));
+    return usage(fmt::format("\"backend {}\" takes {}", what, what == "remove" ? "one word" : "two words"));
   const size_t slash = given[1].find('/');
   const std::string pool = given[1].substr(0, slash);
   const std::string name = slash == std::string::npos ? "" : given[1].substr(slash + 1);
@@ -41,7 +41,9 @@ int change_backend(const AdminWords& words) {
   if (what == "weight") path += "&value=" + encoded(given[2]);
   const auto client = make_client(words);
   const auto answer = ask(*client, "POST", path);
-  const std::string lasts = words.persist ? "" : "; not persisted: a restart forgets it";
+  const std::string lasts = words.persist      ? ""
+                            : what == "remove" ? "; not persisted: a restart brings it back"
+                                               : "; not persisted: a restart forgets it";
   if (what == "remove")
     fmt::print("{}/{}: removed{}\n", pool, name, lasts);
   else

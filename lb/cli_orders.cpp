@@ -79,8 +79,8 @@ struct Left {
   std::string shown() const {
     std::string text = load.shown();
     if (!serves_sessions) return text;
-    if (over_in == std::chrono::milliseconds::zero()) return text + ", its sessions are over";
-    text += ", " + admin::about_sessions(sessions);
+    text += ", " + admin::about_sessions(sessions, over_in.count());
+    if (over_in == std::chrono::milliseconds::zero()) return text;
     if (sessions == 0) return fmt::format("{}, over in {} if none comes", text, on_a_clock(over_in));
     return fmt::format("{}, {} to the deadline", text, on_a_clock(deadline));
   }
@@ -113,11 +113,10 @@ class Progress {
 };
 
 int give_up(const std::string& name, const Left& left, Clock::time_point began) {
-  if (left.over_in > std::chrono::milliseconds::zero())
-    fmt::print(stderr, "weir: {} still gets the requests of its sessions, until {} (affinity.drain): {}\n", name,
-               left.until, admin::about_sessions(left.sessions));
-  fmt::print(stderr, "weir: {} still has {} after {}; it stays drained until \"weir enable {}\"\n", name,
-             left.load.shown(), seconds_since(began), name);
+  const bool serves = left.over_in > std::chrono::milliseconds::zero();
+  fmt::print(stderr, "weir: {} is not drained after {}: {}{}; it takes nothing new until \"weir enable {}\"\n", name,
+             seconds_since(began), left.shown(),
+             serves ? fmt::format(" (its sessions may come until {}: affinity.drain)", left.until) : "", name);
   return 1;
 }
 
@@ -155,6 +154,22 @@ int wait_until_drained(admin::Client& client, const std::string& name, const std
   }
 }
 
+/// How it is after an order that nobody waits for.
+void tell(std::string_view what, const std::string& name, const json::value& answer, const Load& load) {
+  const std::string status(answer.at("status").as_string());
+  if (what == "enable" && !answer.at("changed").as_bool()) {
+    fmt::print("{}: was neither drained nor disabled; it is {}: {}\n", name, status,
+               admin::printable(std::string_view(answer.at("reason").as_string())));
+    return;
+  }
+  const bool resets = what == "disable" && answer.at("resets_sessions").as_bool() && load.inflight;
+  fmt::print("{}: {}{}; {}{}\n", name, answer.at("changed").as_bool() ? "" : "was so already: ", status,
+             what == "drain" ? Left(answer).shown() : load.shown(),
+             !resets             ? ""
+             : load.deaf.empty() ? ": they are reset (on_eject: close)"
+                                 : ": those of the process that serves are reset (on_eject: close)");
+}
+
 }  // namespace
 
 int order(std::string_view what, const AdminWords& words) {
@@ -189,14 +204,11 @@ int order(std::string_view what, const AdminWords& words) {
   for (const int64_t pid : load.deaf)
     fmt::print(stderr, "weir: warning: pid {}, which finishes its connections, takes no orders: it goes on with {}\n",
                pid, words.backend);
-  if (what == "drain") {
+  if (what == "drain" && !words.no_wait) {
     if (!changed) fmt::print("{}: was draining already\n", words.backend);
-    if (!words.no_wait) return wait_until_drained(*client, words.backend, path, timeout);
+    return wait_until_drained(*client, words.backend, path, timeout);
   }
-  const bool resets = what == "disable" && answer.at("resets_sessions").as_bool();
-  fmt::print("{}: {}{}; {}{}\n", words.backend,
-             changed ? "" : "was so already: ", std::string(answer.at("status").as_string()), load.shown(),
-             resets ? ": they are reset (on_eject: close)" : "");
+  tell(what, words.backend, answer, load);
   return 0;
 }
 

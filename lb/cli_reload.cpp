@@ -19,11 +19,12 @@ std::string text(const json::value& value) {
 }
 
 /// FILE:LINE:COLUMN: …, as `weir check` prints them.
-void print_problems(const json::value& list, const char* more) {
+/// `what`: "warning: ", or nothing.
+void print_problems(const json::value& list, const char* what) {
   for (const auto& problem : list.as_array()) {
     const auto line = problem.at("line").to_number<int>();
     const std::string place = line == 0 ? "" : fmt::format(":{}:{}", line, problem.at("column").to_number<int>());
-    fmt::print(stderr, "{}{}: {}{}\n", text(problem.at("file")), place, text(problem.at("message")), more);
+    fmt::print(stderr, "{}{}: {}{}\n", text(problem.at("file")), place, what, text(problem.at("message")));
   }
 }
 
@@ -37,7 +38,7 @@ int reload(const AdminWords& words) {
   const json::object* object = error ? nullptr : body.if_object();
   if (object && object->contains("errors")) {
     print_problems(body.at("errors"), "");
-    print_problems(body.at("warnings"), " (a warning)");
+    print_problems(body.at("warnings"), "warning: ");
     fmt::print(stderr, "weir: {} (generation {} is running)\n", text(body.at("detail")),
                body.at("generation").to_number<uint64_t>());
     return reply.status == 422 ? 2 : 1;
@@ -48,7 +49,7 @@ int reload(const AdminWords& words) {
                                         (reply.status == 401 ? " Name its file with --token-file." : "")
                                   : fmt::format("{}: status {}", client->target().shown(), reply.status));
   }
-  print_problems(body.at("warnings"), " (a warning)");
+  print_problems(body.at("warnings"), "warning: ");
   const auto& changes = body.at("changes").as_array();
   for (const auto& change : changes) fmt::print("{}\n", text(change));
   const std::string amount = changes.empty()       ? "nothing has changed"

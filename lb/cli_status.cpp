@@ -30,7 +30,8 @@ uint64_t age_of(const std::string& time) {
 }
 
 Colour colour_of(std::string_view status) {
-  if (status == "up" || status == "unknown") return Colour::green;
+  if (status == "up") return Colour::green;
+  if (status == "unknown") return Colour::none;
   if (status == "down") return Colour::red;
   if (status == "ejected") return Colour::yellow;
   return Colour::cyan;
@@ -45,7 +46,10 @@ std::string latency(const json::value& backend, const char* quantile) {
 std::string reason_of(const json::value& backend) {
   const auto* left = backend.as_object().if_contains("sessions_left");
   const bool serves = left && !left->is_null();
-  return text(backend, "reason") + (serves ? "; " + about_sessions(left->to_number<uint64_t>()) : std::string());
+  const std::string reason = text(backend, "reason");
+  if (!serves) return reason;
+  return about_sessions(left->to_number<uint64_t>(), backend.at("sessions_over_in_ms").to_number<int64_t>()) + "; " +
+         reason;
 }
 
 /// " (https)", " (tcp, 12 sessions)"; nothing where the daemon is an older one, which does not say.
@@ -84,10 +88,10 @@ std::vector<std::string> head_lines(const json::value& status) {
   const auto& predecessors = upgrades.at("predecessors").as_array();
   if (number(upgrades, "ok") || number(upgrades, "failed") || upgrades.at("under_way").as_bool()) {
     std::string line = fmt::format("{} upgrade{}", number(upgrades, "ok"), number(upgrades, "ok") == 1 ? "" : "s");
-    if (const uint64_t bad = number(upgrades, "failed")) line += fmt::format(", {} failed", bad);
+    if (const uint64_t bad = number(upgrades, "failed")) line += fmt::format(", {} more failed", bad);
     if (upgrades.at("under_way").as_bool()) line += "; one is under way";
     for (const auto& pid : predecessors)
-      line += fmt::format("; pid {} finishes its connections", pid.to_number<int64_t>());
+      line += fmt::format("; pid {} finishes its connections, which are not counted here", pid.to_number<int64_t>());
     lines.push_back(std::move(line));
   }
   for (const auto& listener : status.at("listeners").as_array())

@@ -89,7 +89,9 @@ std::string request_of(const json::value& request) {
 }
 
 void print_list(const json::array& requests, bool colours) {
-  constexpr size_t kListed = 30;
+  // Of failed requests, of slow ones and of sessions: none of them hides the others.
+  constexpr size_t kListed[]{30, 10, 10};
+  size_t listed[3]{}, left_out = 0;
   Table table({{"TIME"},
                {"STATUS", true},
                {"CAUSE"},
@@ -99,8 +101,14 @@ void print_list(const json::array& requests, bool colours) {
                {"BACKENDS"},
                {"REQUEST"},
                {"ID"}});
-  for (size_t i = 0; i < requests.size() && i < kListed; ++i) {
-    const auto& request = requests[i];
+  for (const auto& request : requests) {
+    const size_t kind = text(request, "kind") == "tcp"                         ? 2
+                        : text(request, "cause") == "none" && is_slow(request) ? 1
+                                                                               : 0;
+    if (listed[kind]++ >= kListed[kind]) {
+      ++left_out;
+      continue;
+    }
     std::string backends;
     for (const auto& attempt : request.at("tries").as_array())
       backends += (backends.empty() ? "" : " ") + text(attempt, "backend");
@@ -119,7 +127,7 @@ void print_list(const json::array& requests, bool colours) {
                {text(request, "id")}});
   }
   for (const auto& line : table.lines(colours)) fmt::print("{}\n", line);
-  if (requests.size() > kListed) fmt::print("… and older ones\n");
+  if (left_out) fmt::print("… and {} older ones: weir why --json\n", left_out);
 }
 
 }  // namespace

@@ -18,8 +18,7 @@ void find_recent(boost::asio::io_context& control, const std::vector<std::unique
     auto& found = search->found;
     found.insert(found.end(), part.begin(), part.end());
     if (--search->waiting) return;
-    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.wall_ns > b.wall_ns; });
-    found.resize(std::min(found.size(), limit));
+    proxy::RecentRequests::keep_newest(found, limit);
     search->done(std::move(found));
   };
   for (auto& worker : workers)

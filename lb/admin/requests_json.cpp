@@ -32,7 +32,7 @@ json::object request_object(const proxy::RequestRecord& request) {
   std::string time;
   append_rfc3339(request.wall_ns, time);
   json::object object;
-  object["kind"] = request.session ? "tcp" : "http";
+  object["kind"] = request.kind == proxy::RecentKind::session ? "tcp" : "http";
   object["id"] = valid_utf8(request.id.view());
   object["trace_id"] = request.trace_id.view();
   object["time"] = time;

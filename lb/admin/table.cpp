@@ -83,14 +83,15 @@ std::vector<std::string> Table::lines(bool colours, size_t width) const {
   return out;
 }
 
-/// The columns there is room for, without the last, which may be cut.
+/// The columns there is room for; the last may be cut, but not to less than a fifth of the width.
 std::vector<size_t> Table::chosen(const std::vector<size_t>& widths, size_t width) const {
+  const size_t last = width / 5;
   std::vector<size_t> shown(columns_.size());
   std::iota(shown.begin(), shown.end(), size_t{0});
   const auto needed = [&] {
     size_t sum = 0;
     for (size_t k = 0; k + 1 < shown.size(); ++k) sum += widths[shown[k]] + 2;
-    return sum;
+    return sum + std::min(widths[shown.back()], last);
   };
   while (width && shown.size() > 1 && needed() > width) {
     const auto least = std::max_element(shown.begin(), shown.end(), [&](size_t a, size_t b) {
@@ -135,8 +136,9 @@ std::string in_time(uint64_t seconds) {
   return fmt::format("{} d {} h", seconds / kDay, seconds % kDay / kHour);
 }
 
-std::string about_sessions(uint64_t left) {
-  if (left == 0) return "no session seen";
+std::string about_sessions(uint64_t left, int64_t over_in) {
+  if (over_in == 0) return "its sessions are over";
+  if (left == 0) return "no session seen yet";
   return fmt::format("about {} session{} left", grouped(left), left == 1 ? "" : "s");
 }
 

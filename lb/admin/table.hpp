@@ -53,7 +53,8 @@ std::string in_milliseconds(double milliseconds);
 /// "45 s", "3 min", "5 h 20 min", "12 d 4 h"
 std::string in_time(uint64_t seconds);
 /// "about 12 sessions left", of a backend that drains.
-std::string about_sessions(uint64_t left);
+/// `over_in`: milliseconds until they count as over.
+std::string about_sessions(uint64_t left, int64_t over_in);
 /// "0", "0.4", "17", "1.2k", "34k": a rate a second.
 std::string in_rate(double per_second);
 

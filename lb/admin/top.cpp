@@ -94,7 +94,8 @@ const char* name_of(TopOrder order) {
 }
 
 Colour colour_of(std::string_view status) {
-  if (status == "up" || status == "unknown") return Colour::green;
+  if (status == "up") return Colour::green;
+  if (status == "unknown") return Colour::none;
   if (status == "down") return Colour::red;
   if (status == "ejected") return Colour::yellow;
   return Colour::cyan;

@@ -30,7 +30,8 @@ TopBackend backend_of(const json::value& from, int64_t now) {
   backend.status = text(from, "status");
   backend.reason = text(from, "reason");
   if (const auto* left = from.as_object().if_contains("sessions_left"); left && !left->is_null())
-    backend.reason += "; " + about_sessions(left->to_number<uint64_t>());
+    backend.reason = about_sessions(left->to_number<uint64_t>(), from.at("sessions_over_in_ms").to_number<int64_t>()) +
+                     "; " + backend.reason;
   backend.since_seconds = age_of(text(from, "since"), now);
   backend.weight = from.at("effective_weight").to_number<double>();
   backend.backup = from.at("backup").as_bool();

@@ -159,7 +159,7 @@ void Exchange::record() {
   // What was answered at the first try, and is neither traced nor logged, pays for one comparison here.
   if (!notable && !traced && !log) return;
   const int64_t wall_ns = wall_now_ns() - static_cast<int64_t>(us) * 1000;
-  using Kind = RecentRequests::Kind;
+  using Kind = RecentKind;
   if (notable) remember(!failed ? Kind::slow : pool_ ? Kind::forwarded : Kind::refused, slow, wall_ns, us, status);
   if (traced) export_trace(wall_ns, us, status, !nothing_sent);
   if (log) write_log(*log, wall_ns, us, status);
@@ -203,7 +203,7 @@ void Exchange::write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, 
 }
 
 /// Copies into the worker's ring; nothing is allocated.
-void Exchange::remember(RecentRequests::Kind kind, bool slow, int64_t wall_ns, uint64_t duration_us, uint16_t status) {
+void Exchange::remember(RecentKind kind, bool slow, int64_t wall_ns, uint64_t duration_us, uint16_t status) {
   constexpr uint64_t kMost = ~uint32_t{0};
   RequestRecord& record = worker_.recent.next(kind);
   record.slow = slow;
@@ -211,7 +211,6 @@ void Exchange::remember(RecentRequests::Kind kind, bool slow, int64_t wall_ns, u
   record.duration_us = static_cast<uint32_t>(std::min(duration_us, kMost));
   record.status = status;
   record.cause = cause_;
-  record.session = false;
   record.attempts = attempts_;
   record.id = request_id_;
   record.client = client_;

@@ -248,7 +248,7 @@ class Exchange final : public Timer, public UpstreamUser {
   void finish();
   void record();
   void write_log(AccessLog& log, int64_t wall_ns, uint64_t duration_us, uint16_t status);
-  void remember(RecentRequests::Kind kind, bool slow, int64_t wall_ns, uint64_t duration_us, uint16_t status);
+  void remember(RecentKind kind, bool slow, int64_t wall_ns, uint64_t duration_us, uint16_t status);
   std::span<const FailedAttempt> list_attempts(uint64_t duration_us, bool to_the_end);
 
   // tracing.cpp

@@ -44,6 +44,11 @@ struct AttemptRecord {
   bool reused;        // over a connection that was kept
 };
 
+/// What is remembered apart, so that the one can't push out the other: requests that reached a pool and failed; those
+/// refused before, which strangers can make as many of as they like; what was answered well at the first try, but late;
+/// TCP sessions that failed.
+enum class RecentKind : uint8_t { forwarded, refused, slow, session };
+
 struct RequestRecord {
   static constexpr size_t kAttempts = 12;
   static constexpr size_t kIdBytes = 128;  // longer ones are not taken from anybody
@@ -52,7 +57,7 @@ struct RequestRecord {
   uint16_t status;  // as in the access log: 499: the client didn't wait; 0: none
   Cause cause;
   bool slow;         // the head of its answer came later than log.slow
-  bool session;      // of mode: tcp; it has no id, status, target or route, and its host is the server name
+  RecentKind kind;   // a session has no id, status, target or route, and its host is the server name
   uint8_t attempts;  // made; the first kAttempts are kept
   uint8_t kept;
   FixedText<kIdBytes> id;
@@ -72,24 +77,30 @@ struct RequestRecord {
 
 class RecentRequests {
  public:
-  /// Requests that reached a pool; those refused before, which strangers can make as many of as they like; and those
-  /// that were answered well at the first try, but late, which may be many and must not push out failures. So many are
-  /// kept by all workers together, but by each of them at least an eighth and at most a half.
-  enum class Kind : uint8_t { forwarded, refused, slow };
-  static constexpr std::array<size_t, 3> kKept{512, 128, 128};
+  /// Of each RecentKind, so many are kept by all workers together, but by each of them at least an eighth and at most a
+  /// half.
+  static constexpr std::array<size_t, 4> kKept{512, 128, 128, 128};
 
   explicit RecentRequests(size_t workers)
-      : rings_{Ring(share(kKept[0], workers)), Ring(share(kKept[1], workers)), Ring(share(kKept[2], workers))} {}
+      : rings_{Ring(share(kKept[0], workers)), Ring(share(kKept[1], workers)), Ring(share(kKept[2], workers)),
+               Ring(share(kKept[3], workers))} {}
   static constexpr size_t share(size_t all, size_t workers) { return std::clamp(all / workers, all / 8, all / 2); }
 
   /// The place of the oldest, to be filled in at once.
-  RequestRecord& next(Kind kind) { return rings_[static_cast<size_t>(kind)].next(); }
-  /// Those whose id, or trace's id, begins with `prefix`; an empty one is for all. The newest first, at most `limit`.
+  RequestRecord& next(RecentKind kind) {
+    RequestRecord& record = rings_[static_cast<size_t>(kind)].next();
+    record.kind = kind;
+    return record;
+  }
+  /// Those whose id, or trace's id, begins with `prefix`; an empty one is for all. The newest first, at most `limit` of
+  /// each kind.
   std::vector<RequestRecord> find(std::string_view prefix, size_t limit) const;
+  /// The same of what several workers have found.
+  static void keep_newest(std::vector<RequestRecord>& records, size_t limit);
 
  private:
   struct Ring {
-    // Touched from the start (1.1 MiB): memory that grows with the first failures would look like a leak.
+    // Touched from the start (1.3 MiB): memory that grows with the first failures would look like a leak.
     explicit Ring(size_t places) : capacity(places), records(std::make_unique<RequestRecord[]>(places)) {}
     RequestRecord& next() { return records[made++ % capacity]; }
     const size_t capacity;

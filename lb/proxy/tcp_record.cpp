@@ -70,14 +70,12 @@ void TcpSession::record(Cause cause) {
 }
 
 void TcpSession::remember(Cause cause, int64_t wall_ns, uint64_t duration_us) const {
-  using Kind = RecentRequests::Kind;
-  RequestRecord& record = worker_.recent.next(pool_state_ ? Kind::forwarded : Kind::refused);
+  RequestRecord& record = worker_.recent.next(RecentKind::session);
   record.slow = false;
   record.wall_ns = wall_ns;
   record.duration_us = static_cast<uint32_t>(std::min<uint64_t>(duration_us, ~uint32_t{0}));
   record.status = 0;
   record.cause = cause;
-  record.session = true;
   record.attempts = attempts_;
   record.client = peer_text();
   record.host = server_name_;

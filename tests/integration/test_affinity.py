@@ -185,7 +185,7 @@ class Affinity(WeirTest):
         began = time.monotonic()
         code, out, err = daemon.command("drain", "app/b1", "--timeout", "100ms")
         self.assertEqual(code, 1, (out, err))
-        self.assertIn("app/b1 still gets the requests of its sessions, until ", err)
+        self.assertIn(" (its sessions may come until ", err)
         self.assertTrue(daemon.backend("b1")["sessions_until"])
         asked = 0
         while True:
@@ -255,7 +255,7 @@ class Affinity(WeirTest):
             left = max(left, daemon.backend("b1")["sessions_left"])
             said = said or daemon.command("status")[1]
         self.assertAlmostEqual(left, len(at_b1), delta=3)
-        self.assertRegex(said, r"drained by uid \d+; about \d+ sessions? left")
+        self.assertRegex(said, r"about \d+ sessions? left; drained by uid \d+")
         thread.join(60)
         code, out, err = result[0]
         self.assertEqual((code, err), (0, ""), out)
@@ -272,7 +272,7 @@ class Affinity(WeirTest):
             daemon = self.weir(self.settings(self.servers(), affinity))
             code, out, err = daemon.command("drain", "app/b1")
             self.assertEqual((code, err), (0, ""), (affinity, out))
-            self.assertRegex(out, r"\A(app/b1: 0 in flight, no session seen, over in 0:0\d if none comes\n)?app/b1: drained, ")
+            self.assertRegex(out, r"\A(app/b1: 0 in flight, no session seen yet, over in 0:0\d if none comes\n)?app/b1: drained, ")
             daemon.stop()
 
     def test_disabled_gets_nothing_and_the_session_moves_for_good(self):

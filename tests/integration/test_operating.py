@@ -62,10 +62,10 @@ class Orders(WeirTest):
         wait_until(lambda: gate.waiting == 1)
         code, _, err = daemon.command("drain", "app/b1", "--timeout", "200ms")
         self.assertEqual(code, 1)
-        self.assertRegex(err, r"\Aweir: app/b1 still has 1 in flight after 0\.\d s; it stays drained until \"weir enable app/b1\"\n\Z")
+        self.assertRegex(err, r"\Aweir: app/b1 is not drained after 0\.\d s: 1 in flight; it takes nothing new until \"weir enable app/b1\"\n\Z")
         self.assertEqual(daemon.backend("b1")["status"], "draining")
         code, out, _ = daemon.command("drain", "app/b1", "--no-wait")
-        self.assertEqual((code, out), (0, "app/b1: was draining already\napp/b1: was so already: draining; 1 in flight\n"))
+        self.assertEqual((code, out), (0, "app/b1: was so already: draining; 1 in flight\n"))
         gate.opened.set()
         for client in clients:
             self.assertEqual(client.read().status, 200)
@@ -143,7 +143,7 @@ class Orders(WeirTest):
 
     def test_drain_shows_its_progress_on_a_terminal(self):
         daemon, gate, _, _ = self.pair()
-        for expected, code in ((b"\rapp/b1: 0 in flight\x1b[K\r\x1b[Kapp/b1: drained, ", 0), (b"\rapp/b1: 1 in flight\x1b[K\r\x1b[Kweir: app/b1 still has 1", 1)):
+        for expected, code in ((b"\rapp/b1: 0 in flight\x1b[K\r\x1b[Kapp/b1: drained, ", 0), (b"\rapp/b1: 1 in flight\x1b[K\r\x1b[Kweir: app/b1 is not drained after ", 1)):
             ours, theirs = pty.openpty()
             command = subprocess.Popen([binary(), "drain", "app/b1", "--timeout", "300ms", "--admin", daemon.socket_path], stdout=theirs, stderr=theirs)
             os.close(theirs)

@@ -14,7 +14,7 @@ const names_note = pool => (pool.names || []).filter(n => n.state !== 'ok').map(
 
 /** What a backend that drains still has of its sessions. */
 const sessions_note = now => now.sessions_left === null || now.sessions_left === undefined ? '' :
-  now.sessions_left ? `; about ${plural(now.sessions_left, 'session')} left` : '; no session seen';
+  now.sessions_over_in_ms === 0 ? '; its sessions are over' : now.sessions_left ? `; about ${plural(now.sessions_left, 'session')} left` : '; no session seen yet';
 
 class Row {
   constructor(pool, name, model, order) {

@@ -19,7 +19,7 @@ TEST_CASE("no line is longer than the terminal is wide") {
   table.add({{"backend"}, {"12"}, {"345"}, {"a long reason"}});
   CHECK(table.lines(false, 100)[1] == "backend  12  345  a long reason");
   CHECK(table.lines(false, 24)[1] == "backend  12  345  a lon…");
-  CHECK(table.lines(false, 18)[1] == "backend  12  345");
+  CHECK(table.lines(false, 18)[1] == "backend  345  a l…");
   CHECK(table.lines(false, 17)[1] == "backend  345  a …");
   CHECK(table.lines(false, 13)[1] == "backend  a l…");
   CHECK(table.lines(false, 4)[1] == "bac…");

@@ -463,6 +463,12 @@ TEST_CASE("warnings leave the configuration usable") {
   CHECK_FALSE(loop("\"10.0.0.1:80\"", "\"http://10.0.0.1\"").empty());
   CHECK_FALSE(loop("\"unix:/a\"", "\"unix:/a\"").empty());
   CHECK(loop("\":8080\"", "\"http://10.0.0.1:8080\"").empty());
+  // One listener before the other: what comes in by it goes elsewhere.
+  CHECK(warnings("listeners: { web: { bind: \":8080\" }, app: { bind: \":8081\" } }\n"
+                 "pools: { a: { backends: { x: \"http://127.0.0.1:8081\" } }, b: { backends: { y: "
+                 "\"http://127.0.0.1:9001\" } } }\n"
+                 "routes: [ { match: { listener: web }, pool: a }, { pool: b } ]\n")
+            .empty());
   CHECK(loop("\"10.0.0.2:8080\"", "\"http://127.0.0.1:8080\"").empty());
   CHECK(loop("\"unix:/a\"", "\"unix:/b\"").empty());
   CHECK(warnings(replaced(kBase, "prefix: [/a, /]", "prefix: [/b, /]"))

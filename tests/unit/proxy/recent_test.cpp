@@ -9,7 +9,7 @@ using namespace weir::proxy;
 
 namespace {
 
-using Kind = RecentRequests::Kind;
+using Kind = RecentKind;
 
 void add(RecentRequests& recent, const std::string& id, int64_t when, Kind kind = Kind::forwarded) {
   RequestRecord& record = recent.next(kind);
@@ -37,7 +37,7 @@ TEST_CASE("what is remembered is found by the beginning of its id, the newest fi
   CHECK(ids(recent.find("aa", 10)) == "aa2 aa1 ");
   CHECK(ids(recent.find("aa1", 10)) == "aa1 ");
   CHECK(ids(recent.find("aa11", 10)).empty());
-  CHECK(ids(recent.find("", 2)) == "aa2 b ");
+  CHECK(ids(recent.find("", 1)) == "aa2 b ");
 }
 
 TEST_CASE("what is remembered is found by its trace, too") {
