@@ -1,4 +1,5 @@
 """What the tests of mode: tcp share: configurations, servers that speak no HTTP, and clients of plain sockets."""
+import select
 import socket
 import ssl
 import threading
@@ -67,6 +68,32 @@ def read_exactly(sock, size):
             raise EOFError(f"{len(data)} of {size} bytes")
         data += piece
     return bytes(data)
+
+
+def exchange(sock, data):
+    """Sends `data` while it reads as many bytes, which it returns. In one thread: Python's TLS sockets bear no second one."""
+    view, answer, timeout = memoryview(data), bytearray(), sock.gettimeout()
+    sock.setblocking(False)
+    try:
+        while len(answer) < len(data):
+            moved = False
+            try:
+                sent = sock.send(view[:1 << 16]) if view else 0
+                view, moved = view[sent:], sent > 0
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            try:
+                piece = sock.recv(min(1 << 18, len(data) - len(answer)))
+                if not piece:
+                    raise EOFError(f"{len(answer)} of {len(data)} bytes")
+                answer, moved = answer + piece, True
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            if not moved and select.select([sock], [sock] if view else [], [], timeout) == ([], [], []):
+                raise TimeoutError(f"{len(answer)} of {len(data)} bytes")
+    finally:
+        sock.settimeout(timeout)
+    return bytes(answer)
 
 
 def reset(sock):

@@ -3,11 +3,10 @@ import json
 import socket
 import ssl
 import struct
-import threading
 import time
 
 from harness import WeirTest, wait_until
-from tcp import Server, attempt, connect, echo, hello_of, named, read_all, read_exactly, tcp_config, tcp_pool
+from tcp import Server, attempt, connect, echo, exchange, hello_of, named, read_all, read_exactly, tcp_config, tcp_pool
 from test_proxy_protocol import SIGNATURE, tlv, v1, v2
 from tls import CertifiedTest
 
@@ -157,10 +156,7 @@ class ServerNames(CertifiedTest):
         with wrap(connect(self.daemon), self.ca.client_context(), "a.test") as client:
             self.assertEqual(client.recv(100), b"plain\n")
             data = b"y" * 3_000_000
-            sender = threading.Thread(target=client.sendall, args=(data,))
-            sender.start()
-            self.assertEqual(read_exactly(client, len(data)), data)
-            sender.join()
+            self.assertEqual(exchange(client, data), data)
             client.unwrap()
         line = self.daemon.wait_log(lambda r: r["cause"] == "none")
         self.assertEqual((line["host"], line["bytes_in"], line["bytes_out"]), ("a.test", len(data), len(data) + 6))
