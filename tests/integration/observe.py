@@ -1,4 +1,5 @@
 """What a test looks at: metrics in the Prometheus text format, and waiting for a state instead of sleeping."""
+import os
 import re
 import time
 
@@ -16,6 +17,17 @@ def wait_until(predicate, timeout=30.0, what="the expected state", interval=0.02
         if time.monotonic() > until:
             raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
         time.sleep(interval)
+
+
+def open_files(pid):
+    """What the descriptors of a process name ("/a/file", "socket:[7]"); those that close meanwhile are left out."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            pass
+    return found
 
 
 class Metrics:

@@ -11,6 +11,7 @@ import time
 import h2origin
 from h2origin import Http2Origin, frame
 from harness import chunked, config, request, wait_until
+from observe import open_files
 from tls import CertifiedTest
 
 
@@ -481,12 +482,7 @@ class RealServers(Http2Test):
 
 def listening_port(pid):
     """Where the process listens on 127.0.0.1, by what the kernel says of its sockets."""
-    inodes = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            inodes.update(re.findall(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}")))
-        except OSError:
-            pass
+    inodes = set(re.findall(r"socket:\[(\d+)\]", "\n".join(open_files(pid))))
     with open("/proc/net/tcp") as table:
         for line in table.readlines()[1:]:
             words = line.split()

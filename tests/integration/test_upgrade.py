@@ -9,6 +9,7 @@ import threading
 import time
 
 from harness import Client, WeirTest, config, echo, fetch, load, request, response, wait_until
+from observe import open_files
 from test_ending import refused
 from test_service_manager import Manager
 from test_tunnels import UPGRADE, echo_tunnel
@@ -210,7 +211,7 @@ class Draining(UpgradeTest):
         os.rename(daemon.log_path, daemon.log_path + ".1")
         daemon.signal(signal.SIGUSR1)
         wait_until(lambda: os.path.exists(daemon.log_path))
-        wait_until(lambda: any(os.readlink(f"/proc/{old}/fd/{fd}") == daemon.log_path for fd in os.listdir(f"/proc/{old}/fd")), what="the old one's, too")
+        wait_until(lambda: daemon.log_path in open_files(old), what="the old one's, too")
         self.go.set()
         answer = busy.read()
         self.assertEqual((answer.status, answer.header("connection")), (200, "close"))
