@@ -205,6 +205,8 @@ class Http2Origin:
         self.handler = handler or (lambda request: request.answer(b"hello from h2"))
         self.settings, self.greet, self.early, self.threads = settings or {}, greet, early, threads
         self.open_windows, self.deaf = open_windows, deaf
+        if certificate and threads:
+            raise ValueError("TLS sockets of Python bear one thread")
         self.lock = threading.Lock()
         self.requests, self.connections = [], []
         self.context = None

@@ -49,10 +49,13 @@ class Sessions(WeirTest):
     def test_the_server_speaks_first(self):
         """And soon: nothing waits for the client's first byte."""
         self.serve(named("220 ready"))
-        begin = time.monotonic()
-        with connect(self.daemon) as client:
-            self.assertEqual(read_exactly(client, 10), b"220 ready\n")
-            self.assertLess(time.monotonic() - begin, 0.9, "deferred accept takes a second")
+        took = []
+        for _ in range(4):
+            begin = time.monotonic()
+            with connect(self.daemon) as client:
+                self.assertEqual(read_exactly(client, 10), b"220 ready\n")
+                took.append(time.monotonic() - begin)
+        self.assertLess(min(took), 0.9, "deferred accept takes a second")
 
     def test_half_close_of_the_client(self):
         def serve(sock):
