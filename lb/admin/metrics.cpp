@@ -228,6 +228,11 @@ void collect_process(const ProcessState& process, uint64_t log_lines_lost, std::
   log.add({{"reason", "write_failed"}}, log_lines_lost);
   log.move_to(families);
 
+  FamilyWriter events("weir_events_lost_total", "Lines of the event log that stderr did not take.",
+                      MetricType::Counter);
+  events.add({}, log::lost_events());
+  events.move_to(families);
+
   FamilyWriter spans(
       "weir_tracing_spans_total",
       "Spans by what became of them: taken by the collector, dropped because the queue was full, or lost "

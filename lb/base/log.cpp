@@ -3,12 +3,13 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "lb/base/clock.hpp"
 #include "lb/base/escape.hpp"
+#include "lb/base/log_output.hpp"
 #include "lb/base/log_time.hpp"
 
 namespace weir::log {
@@ -36,10 +37,35 @@ bool needs_quotes(std::string_view value) {
   return false;
 }
 
-void write_stderr(std::string_view line) {
-  // What a full pipe doesn't take is lost: an event log that blocks would stop the control thread.
-  while (::write(STDERR_FILENO, line.data(), line.size()) < 0 && errno == EINTR) {
+std::atomic<uint64_t> all_lost{0};
+
+/// Who writes must not wait for who reads: it is the control thread, or a worker with all its connections.
+class StandardError {
+ public:
+  void write(const std::string& line) {
+    const std::lock_guard lock(mutex_);
+    if (!output_) output_ = LogOutput::standard(STDERR_FILENO);
+    std::string text;
+    if (untold_) format_event(wall_now_ns(), Level::warn, "events_lost", {{"count", std::to_string(untold_)}}, text);
+    const size_t notice = text.size();
+    text += line;
+    const auto outcome = output_->write(text, 0, [] { return false; });
+    if (outcome.error == 0 || outcome.whole_lines >= notice) untold_ = 0;
+    if (outcome.error == 0) return;
+    ++untold_;
+    all_lost.fetch_add(1, std::memory_order_relaxed);
   }
+
+ private:
+  std::mutex mutex_;
+  std::optional<LogOutput> output_;
+  uint64_t untold_ = 0;
+};
+
+/// Never destroyed: other threads may have something to say until the very end.
+StandardError& standard_error() {
+  static auto* const instance = new StandardError;
+  return *instance;
 }
 
 }  // namespace
@@ -66,6 +92,8 @@ void format_event(int64_t wall_ns, Level level, std::string_view name, std::init
   out += '\n';
 }
 
+uint64_t lost_events() { return all_lost.load(std::memory_order_relaxed); }
+
 void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
 
 void event(Level level, std::string_view name, std::initializer_list<Field> fields) noexcept {
@@ -81,7 +109,7 @@ void event(Level level, std::string_view name, std::initializer_list<Field> fiel
     if (sink) {
       (*sink)(line);
     } else {
-      write_stderr(line);
+      standard_error().write(line);
     }
   } catch (...) {  // out of memory, or a sink that throws: the event is lost, the caller goes on
   }

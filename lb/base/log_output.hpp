@@ -1,5 +1,6 @@
-// Where the access log's writer thread writes to: a file, a FIFO, or standard output of whatever kind. It bears a
-// reader that has stopped reading (a blocked write would keep the daemon from ending) and a disk that is full.
+// Where logs are written to: a file, a FIFO, or standard output or error of whatever kind. It bears a reader that has
+// stopped reading (a blocked write would stop who waits for it, and keep the daemon from ending) and a disk that is
+// full.
 #pragma once
 #include <functional>
 #include <string>
@@ -14,6 +15,8 @@ class LogOutput {
   /// Opens a path for appending, created with 0640, or takes "stdout"; throws std::system_error that names the path.
   /// A FIFO without a reader is an error, not a wait.
   static LogOutput open(const std::string& path);
+  /// STDOUT_FILENO or STDERR_FILENO, unchanged for those who share it; throws std::system_error.
+  static LogOutput standard(int descriptor);
 
   struct Outcome {
     int error = 0;           // errno of the first failure
@@ -28,7 +31,8 @@ class LogOutput {
   ssize_t write_some(std::string_view bytes);
   UniqueFd fd_;
   bool socket_ = false;
-  bool cut_ = false;  // the last byte written was not the end of a line
+  bool may_block_ = false;  // it could not be had without: asked each time whether there is room
+  bool cut_ = false;        // the last byte written was not the end of a line
 };
 
 }  // namespace weir

@@ -24,6 +24,10 @@ constexpr uint32_t kHeadStep = 1024;         // a partial head grows by at least
 
 /// TCP_USER_TIMEOUT is timeout.send_stall as well, and the kernel may look at its clock before we look at ours.
 Cause cause_of(int error) { return error == ETIMEDOUT ? Cause::client_too_slow : Cause::client_gone; }
+
+/// It begins no head: the time that is over goes on, and the connection is as idle as before (else two bytes every few
+/// seconds would keep its place for ever).
+bool half_an_empty_line(std::string_view bytes) { return bytes == "\r"; }
 }  // namespace
 
 DownstreamConnection::DownstreamConnection(Worker& worker, std::shared_ptr<const ListenerInfo> listener,
@@ -225,10 +229,7 @@ void DownstreamConnection::receive_head() {
 
 size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   const size_t skip = http1::skip_empty_lines({bytes, size});
-  if (skip == size) {
-    head_started_ = {};  // a CR that came alone was no beginning of a head
-    return skip;
-  }
+  if (skip == size) return skip;
   const auto& config = worker_.runtime->config();
   Exchange* exchange = worker_.take_exchange();
   auto rules = request_rules(config);
@@ -237,7 +238,7 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   const TimePoint first_byte = head_started_ == TimePoint{} ? worker_.now : head_started_;
   if (result.status == http1::Parse::need_more) {
     worker_.recycle(exchange);
-    if (head_started_ == TimePoint{}) {
+    if (head_started_ == TimePoint{} && !half_an_empty_line({bytes + skip, size - skip})) {
       head_started_ = worker_.now;
       arm_for_head();
     }
@@ -455,7 +456,7 @@ void DownstreamConnection::close() {
 
 bool DownstreamConnection::idle() const {
   if (state_ == State::http2) return http2_->idle();
-  return !exchange_ && in_.empty() && state_ == State::head;
+  return !exchange_ && state_ == State::head && (in_.empty() || half_an_empty_line(in_.view()));
 }
 
 bool DownstreamConnection::close_if_idle() {

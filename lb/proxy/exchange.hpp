@@ -101,8 +101,10 @@ class Exchange final : public Timer, public UpstreamUser {
   void abort_for_drain();
   bool tunnel() const { return phase_ == Phase::tunnel; }
   bool response_started() const { return head_sent_; }
-  /// By its content-type; such a request may be slow (limits.body_min_rate is not for it).
+  /// By its content-type.
   bool is_grpc() const;
+  /// And its pool speaks it: such a request may be slow (limits.body_min_rate is not for it).
+  bool proxies_grpc() const { return grpc_; }
   uint64_t bytes_sent() const { return bytes_sent_; }  // downstream
 
  private:

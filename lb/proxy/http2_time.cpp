@@ -50,7 +50,7 @@ void Http2Session::on_timer(TimePoint now) {
 bool Http2Session::body_too_slow(Http2Stream& stream, TimePoint now) const {
   const int64_t rate = worker_.runtime->config().limits.body_min_rate;
   if (!rate || stream.told_end_ || stream.websocket_ || now - stream.clock_started_ < kBodyClock) return false;
-  if (stream.exchange_->is_grpc()) return false;  // a stream of gRPC says something when there is something to say
+  if (stream.exchange_->proxies_grpc()) return false;  // a stream of gRPC says something when there is something to say
   const auto needed = std::chrono::duration_cast<std::chrono::seconds>(now - stream.clock_started_).count() * rate;
   const bool slow = static_cast<int64_t>(stream.clocked_bytes_) < needed;
   stream.restart_body_clock();

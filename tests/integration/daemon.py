@@ -109,6 +109,8 @@ class Daemon:
         self.pid = self.process.pid
         self.stderr, self.stdout, self.events = [], [], []
         self.condition = threading.Condition()
+        self.reading = threading.Event()  # cleared: what the daemon says stays where it is
+        self.reading.set()
         self.readers = [threading.Thread(target=self._read, args=(self.process.stderr, self.stderr), daemon=True),
                         threading.Thread(target=self._read, args=(self.process.stdout, self.stdout), daemon=True)]
         for reader in self.readers:
@@ -134,6 +136,7 @@ class Daemon:
 
     def _read(self, stream, lines):
         for raw in iter(stream.readline, b""):
+            self.reading.wait()
             line = raw.decode("utf-8", "replace").rstrip("\n")
             with self.condition:
                 lines.append(line)

@@ -350,6 +350,14 @@ class Limits(Http2Test):
         self.assertEqual(answer.status, 408)
         self.assertEqual(daemon.wait_log(lambda line: line["status"] == 408)["cause"], "body_too_slow")
 
+    def test_nobody_gets_time_by_saying_grpc_to_a_pool_that_speaks_none(self):
+        daemon = self.serve()
+        client = self.http2(daemon)
+        stream = client.open(method="POST", headers=[("content-type", "application/grpc")], end=False)
+        client.frame(http2.DATA, 0, stream, b"a")
+        self.assertEqual(dict(client.answer(stream).headers)["grpc-status"], "4")
+        self.assertEqual(daemon.wait_log(lambda line: line["method"] == "POST")["cause"], "body_too_slow")
+
     def test_not_http2_at_all(self):
         daemon = self.serve()
         for data in (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n"):

@@ -1,4 +1,5 @@
 """The access log: fields of one's own, rotation; and the level of events (docs/logging.md)."""
+import fcntl
 import glob
 import json
 import os
@@ -147,6 +148,38 @@ class Rotation(WeirTest):
     def test_over_tcp_it_needs_a_token(self):
         daemon = self.weir(config([self.origin(echo)]))
         self.assertIn(daemon.admin("/api/v1/reopen", "POST").status, (401, 403))
+
+
+class Stalled(WeirTest):
+    def fill(self, daemon):
+        """Whoever reads stderr stops (a log driver that hangs, Ctrl-S in a terminal), and there is more to say than the pipe holds."""
+        daemon.reading.clear()
+        fcntl.fcntl(daemon.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        lost = daemon.metrics().sum("weir_events_lost_total")
+        daemon.write(f"listeners: {{ {'x' * 3000}: 1 }}")
+        for _ in range(50):
+            self.assertEqual(daemon.command("reload")[0], 2)
+            if daemon.metrics().sum("weir_events_lost_total") > lost:
+                return
+        self.fail("no event was lost")
+
+    def test_who_reads_no_events_stops_nothing(self):
+        daemon = self.weir(config([self.origin(echo)], workers=1))
+        self.addCleanup(daemon.reading.set)
+        self.fill(daemon)
+        with daemon.client() as client:  # the worker has something to say, too
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n" * 2)
+            client.read_to_end()
+        self.assertEqual(daemon.get("/a").status, 200)
+        lost = daemon.metrics().sum("weir_events_lost_total")
+        self.assertGreaterEqual(lost, 2)
+        daemon.reading.set()
+        since = daemon.marker()
+        daemon.command("reload")
+        self.assertGreaterEqual(int(daemon.wait_event("events_lost", since=since).fields["count"]), 2)
+        self.fill(daemon)
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(daemon.process.wait(30), 0)
 
 
 class Level(WeirTest):

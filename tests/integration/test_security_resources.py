@@ -330,6 +330,34 @@ class LocalShortage(WeirTest):
         client.send(b"\n")
         self.assert_closed(client)  # silently: no stray 408
 
+    def test_empty_lines_lengthen_nothing(self):
+        """A CR and an LF, again and again, each within the time that a head has."""
+        for keep_alive, before in (("2s", True), ("60s", False)):
+            daemon = self.weir(config([self.origin()], listener={"timeout": {"header": "2s", "keep_alive": keep_alive}}))
+            client = self.client(daemon)
+            if before:
+                self.assertEqual(client.get("/a").status, 200)
+            began = time.monotonic()
+            with self.assertRaises(OSError):
+                while time.monotonic() - began < 30:
+                    client.send(b"\r")
+                    time.sleep(0.4)
+                    client.send(b"\n")
+                    time.sleep(0.1)
+            daemon.stop()
+
+    def test_half_an_empty_line_keeps_no_place(self):
+        """Such connections are idle ones, and go when a new one needs the place."""
+        daemon = self.weir(config([self.origin()], limits={"connections": 4}))
+        clients = [self.client(daemon) for _ in range(4)]
+        for client in clients:
+            self.assertEqual(client.get("/a").status, 200)
+        before = daemon.metrics().sum("weir_received_bytes_total")
+        for client in clients:
+            client.send(b"\r")
+        wait_until(lambda: daemon.metrics().sum("weir_received_bytes_total") == before + 4)
+        self.assertEqual(daemon.get("/b").status, 200)
+
     def test_the_clock_of_a_body_begins_when_it_is_wanted(self):
         go = threading.Event()
         def handler(connection):

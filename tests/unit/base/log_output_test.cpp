@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -61,6 +62,42 @@ TEST_CASE("a reader that has stopped loses whole lines, counted", "[log_output]"
   CHECK(outcome.lost_lines == 3000 - first.size() / 100);
   CHECK(output.write("next\n", 1, kNever).error == 0);
   CHECK(read_all(reader.get()) == "\nnext\n");
+}
+
+TEST_CASE("standard error is never waited for, and stays as it was for others", "[log_output]") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const UniqueFd reader(ends[0]), writer(ends[1]);
+  REQUIRE(::fcntl(reader.get(), F_SETFL, O_NONBLOCK) == 0);
+  const std::string line = std::string(99, 'x') + "\n";
+  auto output = LogOutput::standard(writer.get());
+  int written = 0;
+  while (output.write(line, 0, kNever).error == 0) ++written;
+  CHECK((written == 655 || written == 640));  // 64 KiB, whole pages or not
+  CHECK((::fcntl(writer.get(), F_GETFL) & O_NONBLOCK) == 0);
+  CHECK(read_all(reader.get()).size() >= 64'000);
+  CHECK(output.write(line, 0, kNever).error == 0);
+}
+
+TEST_CASE("nor where it belongs to another user, and can't be opened again", "[log_output]") {
+  if (::getuid() != 0) return;
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const UniqueFd reader(ends[0]), writer(ends[1]);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    if (::setresuid(kNobody, kNobody, kNobody) != 0) ::_exit(100);
+    ::alarm(20);  // if it waits all the same
+    auto output = LogOutput::standard(writer.get());
+    const std::string line = std::string(99, 'x') + "\n";
+    int written = 0;
+    while (output.write(line, 0, kNever).error == 0) ++written;
+    ::_exit(written > 500 && errno == EAGAIN ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
 }
 
 TEST_CASE("a reader that goes on gets everything", "[log_output]") {
