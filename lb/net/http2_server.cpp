@@ -35,9 +35,11 @@ struct ServerCallbacks {
     return static_cast<ServerStream*>(nghttp2_session_get_stream_user_data(session, id));
   }
 
-  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
+  static int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* header, void* user) {
     ServerSession& self = of(user);
     ++self.frames_;
+    if (header->type == NGHTTP2_DATA && (header->flags & NGHTTP2_FLAG_END_STREAM))
+      if (ServerStream* stream = stream_of(session, header->stream_id)) stream->last_data_ = true;
     const auto flood =
         self.guarded_->guard.on_frame(header->type, header->flags, static_cast<uint32_t>(header->length), self.now_);
     if (flood != Http2Flood::none) self.flooded(flood);
@@ -56,6 +58,7 @@ struct ServerCallbacks {
     stream->id_ = frame->hd.stream_id;
     stream->heard_all_ = stream->closed_ = stream->deferred_ = stream->end_sent_ = stream->wants_rest_ = false;
     stream->reset_by_us_ = stream->reset_by_client_ = stream->error_counted_ = false;
+    stream->answered_ = stream->last_data_ = false;
     nghttp2_session_set_stream_user_data(session, stream->id_, stream);
     return 0;
   }
@@ -157,7 +160,7 @@ struct ServerCallbacks {
         return 0;
       case NGHTTP2_RST_STREAM: {
         ServerStream* stream = stream_of(session, frame->hd.stream_id);
-        if (!stream || !stream->reset_by_us_) error(self, stream);
+        if (!stream || (!stream->reset_by_us_ && !stream->cut_short())) error(self, stream);
         self.events_.on_reset_sent(static_cast<Http2Error>(frame->rst_stream.error_code));
         return 0;
       }
@@ -310,6 +313,7 @@ void ServerSession::submit_head(ServerStream& stream, const FieldSection& fields
   nghttp2_data_provider provider{{.ptr = &stream}, ServerCallbacks::on_read};
   check(nghttp2_submit_response(session_, stream.id_, fields.rows().data(), fields.rows().size(),
                                 body ? &provider : nullptr));
+  stream.answered_ = true;
 }
 
 void ServerSession::submit_trailers(ServerStream& stream, const FieldSection& fields) {
