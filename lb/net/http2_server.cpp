@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "lb/net/http2_frame_buffer.hpp"
 #include "lb/net/http2_guard.hpp"
 #include "lb/net/http2_rows.hpp"
 
@@ -25,7 +26,9 @@ std::string_view view(const uint8_t* data, size_t size) { return {reinterpret_ca
 }  // namespace
 
 struct ServerSession::Guarded {
+  Guarded(const Http2Limits& limits, TimePoint now) : guard(limits, now) {}
   Guard guard;
+  FrameBuffer frame;
 };
 
 /// What nghttp2 calls; each runs within receive() or produce().
@@ -225,7 +228,7 @@ struct ServerCallbacks {
 };
 
 ServerSession::ServerSession(const Http2Limits& limits, ServerEvents& events, TimePoint now)
-    : limits_(limits), events_(events), guarded_(new Guarded{Guard(limits, now)}), now_(now) {
+    : limits_(limits), events_(events), guarded_(new Guarded(limits, now)), now_(now) {
   nghttp2_option* option = nullptr;
   check(nghttp2_option_new(&option));
   nghttp2_option_set_no_auto_window_update(option, 1);
@@ -234,7 +237,9 @@ ServerSession::ServerSession(const Http2Limits& limits, ServerEvents& events, Ti
   // Counted by the guard, which can say so; these come behind it.
   nghttp2_option_set_max_continuations(option, limits.continuations + 1);
   nghttp2_option_set_stream_reset_rate_limit(option, uint64_t{limits.resets} + 1, limits.resets_per_minute / 60 + 1);
-  const int result = nghttp2_session_server_new2(&session_, ServerCallbacks::get(), this, option);
+  nghttp2_mem memory{&guarded_->frame, FrameBuffer::take, FrameBuffer::give_back, FrameBuffer::take_cleared,
+                     FrameBuffer::resize};
+  const int result = nghttp2_session_server_new3(&session_, ServerCallbacks::get(), this, option, &memory);
   nghttp2_option_del(option);
   check(result);
   const std::array<nghttp2_settings_entry, 5> settings{{
