@@ -153,13 +153,8 @@ struct ServerCallbacks {
       case NGHTTP2_DATA:
       case NGHTTP2_HEADERS:
         self.guarded_->guard.on_message_sent();
-        if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
-          ServerStream* stream = stream_of(session, frame->hd.stream_id);
-          if (!stream) return 0;
-          stream->end_sent_ = true;
-          // RFC 9113 §8.1: an answer that didn't wait for the whole request.
-          if (!stream->heard_all_ && !stream->wants_rest_) self.reset(*stream, Http2Error::no_error);
-        }
+        if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+          if (ServerStream* stream = stream_of(session, frame->hd.stream_id)) stream->end_sent_ = true;
         return 0;
       case NGHTTP2_RST_STREAM: {
         ServerStream* stream = stream_of(session, frame->hd.stream_id);
@@ -339,8 +334,8 @@ void ServerSession::reset(ServerStream& stream, Http2Error why) {
 
 void ServerSession::consume(ServerStream& stream, size_t bytes) {
   if (bytes == 0) return;
-  check(stream.closed_ ? nghttp2_session_consume_connection(session_, bytes)
-                       : nghttp2_session_consume(session_, stream.id_, bytes));
+  check(stream.closed_ || stream.answered_whole() ? nghttp2_session_consume_connection(session_, bytes)
+                                                  : nghttp2_session_consume(session_, stream.id_, bytes));
 }
 
 void ServerSession::announce_end() { check(nghttp2_submit_shutdown_notice(session_)); }

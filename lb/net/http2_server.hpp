@@ -24,6 +24,9 @@ class ServerStream {
   bool heard_all() const { return heard_all_; }
   /// Nothing more can be said to it, nor comes from it.
   bool closed() const { return closed_; }
+  /// The whole answer has gone out before the whole request has come, of which nothing more is wanted: the stream gets
+  /// no more window, and is to be reset (RFC 9113 §8.1).
+  bool answered_whole() const { return end_sent_ && !heard_all_ && !wants_rest_; }
   /// It was answered before its body was complete, and has ended that short of its Content-Length, as curl does to stop
   /// an upload. RFC 9113 §8.1.1 has such a request malformed, and nghttp2 resets the stream.
   bool cut_short() const { return answered_ && last_data_ && !heard_all_; }
