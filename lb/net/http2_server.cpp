@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "lb/net/http2_frame_buffer.hpp"
 #include "lb/net/http2_guard.hpp"
 #include "lb/net/http2_rows.hpp"
 
@@ -25,7 +26,9 @@ std::string_view view(const uint8_t* data, size_t size) { return {reinterpret_ca
 }  // namespace
 
 struct ServerSession::Guarded {
+  Guarded(const Http2Limits& limits, TimePoint now) : guard(limits, now) {}
   Guard guard;
+  FrameBuffer frame;
 };
 
 /// What nghttp2 calls; each runs within receive() or produce().
@@ -35,9 +38,11 @@ struct ServerCallbacks {
     return static_cast<ServerStream*>(nghttp2_session_get_stream_user_data(session, id));
   }
 
-  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* header, void* user) {
+  static int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* header, void* user) {
     ServerSession& self = of(user);
     ++self.frames_;
+    if (header->type == NGHTTP2_DATA && (header->flags & NGHTTP2_FLAG_END_STREAM))
+      if (ServerStream* stream = stream_of(session, header->stream_id)) stream->last_data_ = true;
     const auto flood =
         self.guarded_->guard.on_frame(header->type, header->flags, static_cast<uint32_t>(header->length), self.now_);
     if (flood != Http2Flood::none) self.flooded(flood);
@@ -56,6 +61,7 @@ struct ServerCallbacks {
     stream->id_ = frame->hd.stream_id;
     stream->heard_all_ = stream->closed_ = stream->deferred_ = stream->end_sent_ = stream->wants_rest_ = false;
     stream->reset_by_us_ = stream->reset_by_client_ = stream->error_counted_ = false;
+    stream->answered_ = stream->last_data_ = false;
     nghttp2_session_set_stream_user_data(session, stream->id_, stream);
     return 0;
   }
@@ -147,17 +153,12 @@ struct ServerCallbacks {
       case NGHTTP2_DATA:
       case NGHTTP2_HEADERS:
         self.guarded_->guard.on_message_sent();
-        if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
-          ServerStream* stream = stream_of(session, frame->hd.stream_id);
-          if (!stream) return 0;
-          stream->end_sent_ = true;
-          // RFC 9113 §8.1: an answer that didn't wait for the whole request.
-          if (!stream->heard_all_ && !stream->wants_rest_) self.reset(*stream, Http2Error::no_error);
-        }
+        if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+          if (ServerStream* stream = stream_of(session, frame->hd.stream_id)) stream->end_sent_ = true;
         return 0;
       case NGHTTP2_RST_STREAM: {
         ServerStream* stream = stream_of(session, frame->hd.stream_id);
-        if (!stream || !stream->reset_by_us_) error(self, stream);
+        if (!stream || (!stream->reset_by_us_ && !stream->cut_short())) error(self, stream);
         self.events_.on_reset_sent(static_cast<Http2Error>(frame->rst_stream.error_code));
         return 0;
       }
@@ -222,7 +223,7 @@ struct ServerCallbacks {
 };
 
 ServerSession::ServerSession(const Http2Limits& limits, ServerEvents& events, TimePoint now)
-    : limits_(limits), events_(events), guarded_(new Guarded{Guard(limits, now)}), now_(now) {
+    : limits_(limits), events_(events), guarded_(new Guarded(limits, now)), now_(now) {
   nghttp2_option* option = nullptr;
   check(nghttp2_option_new(&option));
   nghttp2_option_set_no_auto_window_update(option, 1);
@@ -231,7 +232,9 @@ ServerSession::ServerSession(const Http2Limits& limits, ServerEvents& events, Ti
   // Counted by the guard, which can say so; these come behind it.
   nghttp2_option_set_max_continuations(option, limits.continuations + 1);
   nghttp2_option_set_stream_reset_rate_limit(option, uint64_t{limits.resets} + 1, limits.resets_per_minute / 60 + 1);
-  const int result = nghttp2_session_server_new2(&session_, ServerCallbacks::get(), this, option);
+  nghttp2_mem memory{&guarded_->frame, FrameBuffer::take, FrameBuffer::give_back, FrameBuffer::take_cleared,
+                     FrameBuffer::resize};
+  const int result = nghttp2_session_server_new3(&session_, ServerCallbacks::get(), this, option, &memory);
   nghttp2_option_del(option);
   check(result);
   const std::array<nghttp2_settings_entry, 5> settings{{
@@ -310,6 +313,7 @@ void ServerSession::submit_head(ServerStream& stream, const FieldSection& fields
   nghttp2_data_provider provider{{.ptr = &stream}, ServerCallbacks::on_read};
   check(nghttp2_submit_response(session_, stream.id_, fields.rows().data(), fields.rows().size(),
                                 body ? &provider : nullptr));
+  stream.answered_ = true;
 }
 
 void ServerSession::submit_trailers(ServerStream& stream, const FieldSection& fields) {
@@ -330,8 +334,8 @@ void ServerSession::reset(ServerStream& stream, Http2Error why) {
 
 void ServerSession::consume(ServerStream& stream, size_t bytes) {
   if (bytes == 0) return;
-  check(stream.closed_ ? nghttp2_session_consume_connection(session_, bytes)
-                       : nghttp2_session_consume(session_, stream.id_, bytes));
+  check(stream.closed_ || stream.answered_whole() ? nghttp2_session_consume_connection(session_, bytes)
+                                                  : nghttp2_session_consume(session_, stream.id_, bytes));
 }
 
 void ServerSession::announce_end() { check(nghttp2_submit_shutdown_notice(session_)); }

@@ -24,6 +24,12 @@ class ServerStream {
   bool heard_all() const { return heard_all_; }
   /// Nothing more can be said to it, nor comes from it.
   bool closed() const { return closed_; }
+  /// The whole answer has gone out before the whole request has come, of which nothing more is wanted: the stream gets
+  /// no more window, and is to be reset (RFC 9113 §8.1).
+  bool answered_whole() const { return end_sent_ && !heard_all_ && !wants_rest_; }
+  /// It was answered before its body was complete, and has ended that short of its Content-Length, as curl does to stop
+  /// an upload. RFC 9113 §8.1.1 has such a request malformed, and nghttp2 resets the stream.
+  bool cut_short() const { return answered_ && last_data_ && !heard_all_; }
 
  protected:
   ServerStream() = default;
@@ -37,6 +43,8 @@ class ServerStream {
   friend class ServerSession;
   friend struct ServerCallbacks;
   bool reset_by_us_ = false, reset_by_client_ = false, error_counted_ = false, deferred_ = false;
+  bool answered_ = false;   // the final head is under way
+  bool last_data_ = false;  // DATA with END_STREAM has begun to come
 };
 
 /// What a session tells. None of these may call receive() or produce().

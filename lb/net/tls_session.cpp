@@ -274,13 +274,15 @@ size_t TlsSession::send_record(const iovec*& part, int& count, size_t& offset) {
   return written;
 }
 
+/// What has gone counts, also where a later record fails: that is for the next call to say. An event brings it about.
+/// The kernel reports its own errors; one of OpenSSL's, of which it knows nothing, is made known to it.
 IoResult TlsSession::send(const iovec* parts, int count) {
   const auto failed = [this] { return IoResult{IoStatus::error, false, write_error_ ? write_error_ : EPROTO}; };
   if (failed_ || said_end_ || write_error_) return failed();
   if (blocked_ && !flush()) return write_error_ ? failed() : IoResult{IoStatus::would_block};
   if (ERR_peek_error()) ERR_clear_error();
-  size_t done = 0, offset = std::exchange(withheld_, 0);  // that has gone with the flush
-  done = offset;
+  size_t offset = std::exchange(withheld_, 0);  // that has gone with the flush
+  size_t done = offset;
   while (count > 0 && offset >= parts->iov_len) {
     offset -= parts->iov_len;
     ++parts;
@@ -292,17 +294,19 @@ IoResult TlsSession::send(const iovec* parts, int count) {
       if (count == 0) break;  // nothing but empty parts
       failed_ = true;
       ERR_clear_error();
-      return failed();
+      if (done) ::shutdown(fd_, SHUT_RDWR);
+      break;
     }
     if (!out_.empty() && !blocked_) flush();
-    if (write_error_) return failed();
+    if (write_error_) break;
     if (!out_.empty()) {
       withheld_ = size;
       break;
     }
     done += size;
   }
-  return done ? IoResult{IoStatus::ok, false, 0, done} : IoResult{IoStatus::would_block};
+  if (done) return {IoStatus::ok, false, 0, done};
+  return failed_ || write_error_ ? failed() : IoResult{IoStatus::would_block};
 }
 
 // ---- the end ----

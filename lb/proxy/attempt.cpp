@@ -49,6 +49,7 @@ bool Exchange::take_backend() {
 
 void Exchange::connect_upstream(bool fresh) {
   ++attempts_;
+  asked_again_ = fresh;
   attempt_began_ = worker_.now;
   set_->cells->requests.add();
   const Connection connection =
@@ -131,11 +132,12 @@ void Exchange::attempt_failed(Cause why, route::FailureKind kind) {
   if (body_lost_ && upstream_ && upstream_->body_unsent) [[unlikely]]
     take_body_back();
   route::Attempt attempt = describe_attempt(kind);
+  const bool excused = upstream_ && upstream_->excused && !asked_again_;
   note_attempt(why, 0);
   release_upstream(false);
   last_cause_ = why;
   const auto verdict = route::decide(attempt, pool_->pool->config->retry);
-  if (verdict != route::Verdict::retry_same) report_failure();
+  if (verdict != route::Verdict::retry_same && !excused) report_failure();
   if (!may_retry(verdict)) return fail(why);
   next_attempt(verdict);
 }

@@ -15,9 +15,10 @@
 namespace weir::proxy {
 
 namespace {
-constexpr auto kLingerTime =
-    std::chrono::seconds(2);  // RFC 9112 §9.6: how long, and how much, is read and thrown away before a close,
-constexpr uint32_t kLingerBytes = 64 << 10;  // so that a client still sending can read the answer
+// RFC 9112 §9.6: how long, and how much, is read and thrown away before a close, so that a client still sending can
+// read the answer. It may have sent what two kernels hold, some MiB each, before it sees that.
+constexpr auto kLingerTime = std::chrono::seconds(2);
+constexpr uint32_t kLingerBytes = 16 << 20;
 constexpr uint64_t kCloseAtOnce = 16 << 10;  // an answer so small is with the client when we close
 constexpr int kTurns = 16;                   // receives or pipelined requests, then others get a turn
 constexpr uint32_t kHeadStep = 1024;         // a partial head grows by at least so much room

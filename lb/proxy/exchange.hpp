@@ -314,6 +314,7 @@ class Exchange final : public Timer, public UpstreamUser {
   uint8_t grpc_status_ = AccessRecord::kNoGrpc;
   bool attempt_reused_ = false;  // it goes over a connection that was kept
   bool raced_ = false;           // the keep-alive race was met once
+  bool asked_again_ = false;     // this attempt is what followed at the same backend
   bool upstream_reusable_ = false;
   bool upstream_end_ = false, downstream_end_ = false;  // tunnel
   bool websocket_ = false;

@@ -209,12 +209,12 @@ void Http2Stream::end_answer() {
 
 void Http2Stream::exchange_done(bool) {
   exchange_ = nullptr;
+  done_ = worker_.now;
   wants_rest_ = false;
   drop_input();
   if (closed()) return session_->look_at(*this);
   if (!head_sent_) return reset();
   end_answer();
-  if (end_sent_ && !heard_all()) session_->server().reset(*this, Http2Error::no_error);
 }
 
 /// The client gives it no window.

@@ -53,8 +53,8 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   void give_trailers();
   void drop_input();
   void end_stalled();
-  /// The client has broken the protocol, and got a reset for it.
-  bool broken() const { return closed() && !closed_by_client_ && is_clients_fault(closed_for_); }
+  /// The client has broken the protocol, and got a reset for it. Who only cuts its body short has gone.
+  bool broken() const { return closed() && !closed_by_client_ && !cut_short() && is_clients_fault(closed_for_); }
   std::string_view take_head(std::string_view bytes, bool more);
   void end_answer();
 
@@ -66,7 +66,7 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   http2::RequestText text_;
   net::Buffer in_, out_;                     // bodies
   net::Buffer request_trailers_, trailers_;  // lines that follow them
-  TimePoint began_{}, progressed_{}, clock_started_{};
+  TimePoint began_{}, progressed_{}, clock_started_{}, done_{};
   uint64_t clocked_bytes_ = 0;
   uint32_t trailer_count_ = 0;
   Http2Error closed_for_ = Http2Error::no_error;

@@ -65,6 +65,11 @@ void Http2Session::look_at_streams(TimePoint now) {
     // Nothing else can come before the rest of its head.
     if (!stream->head_whole_ && !stream->closed() && now - stream->began_ >= listener.header_timeout)
       return end_stalled();
+    // Not at once: curl 7.88 has no answer for whoever called it if the reset comes while it is sending.
+    if (!stream->exchange_ && stream->answered_whole() && now - stream->done_ >= kLook) {
+      server_.reset(*stream, Http2Error::no_error);
+      flush_later();
+    }
     if (stream->exchange_ && body_too_slow(*stream, now)) stream->exchange_->on_downstream_failed(Cause::body_too_slow);
     stream = next;
   }

@@ -205,7 +205,7 @@ void Http2UpstreamConnection::dispatch() {
   for (size_t i = 0; i < session_.ready.size() && transport_; ++i) {
     auto* stream = static_cast<Http2UpstreamStream*>(session_.ready[i]);
     stream->ready = false;
-    if (stream->fault == http2::StreamFault::refused) note_refusal();
+    if (stream->fault == http2::StreamFault::refused) note_refusal(*stream);
     if (stream->user_) {
       stream->deliver();
     } else if (stream->closed) {
@@ -234,7 +234,8 @@ void Http2UpstreamConnection::rest_or_close() {
 }
 
 /// It has more than it wants: for a moment it gets no more than it has.
-void Http2UpstreamConnection::note_refusal() {
+void Http2UpstreamConnection::note_refusal(Http2UpstreamStream& stream) {
+  stream.excused = !set_.http2->refusals.failed(stream.number_);
   refused_until_ = worker_.now + kRefusalMemory;
   refused_limit_ = std::max<uint32_t>(1, static_cast<uint32_t>(streams_.size()) - 1);
 }

@@ -11,6 +11,7 @@
 #include "lb/net/http2_fields.hpp"
 #include "lb/net/poller.hpp"
 #include "lb/proxy/message_sides.hpp"
+#include "lb/proxy/refusals.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -28,6 +29,7 @@ struct Http2Set {
   uint32_t most_streams = ~uint32_t{0};
   /// Of connections passed over because the backend takes no more of the bodies there.
   static constexpr uint32_t kMostStalled = 8;
+  Refusals refusals;
   Duration keep_alive{};                     // of a connection without requests
   std::chrono::milliseconds user_timeout{};  // TCP_USER_TIMEOUT; zero: none
   Http2Set();
@@ -85,6 +87,7 @@ class Http2UpstreamStream final : public Upstream, public http2::ClientStream {
   Http2UpstreamConnection* connection_ = nullptr;  // null: it is gone
   UpstreamUser* user_ = nullptr;                   // null: nobody wants the rest
   TimePoint began_{};
+  uint64_t number_ = 0;  // of Refusals
   uint32_t place_ = 0;   // among the streams of the connection
   uint32_t serial_ = 0;  // changes when it is used anew
   bool reused_ = false;
@@ -139,7 +142,7 @@ class Http2UpstreamConnection final : public UpstreamUser, public net::Pollable,
   void send_output();
   void rest_or_close();
   void end_orderly();
-  void note_refusal();
+  void note_refusal(Http2UpstreamStream& stream);
   void suspect(const Http2UpstreamStream& stream);
   void session_failed();
   void tell(std::string_view reason, std::string_view detail);

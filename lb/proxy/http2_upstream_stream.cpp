@@ -52,7 +52,7 @@ void Http2UpstreamStream::attach(UpstreamSet& set, UpstreamUser& user) {
   connection_ = nullptr;
   failure = Cause::none;
   bytes_sent = 0;
-  response_started = write_failed = body_follows = refused = body_unsent = reused_ = false;
+  response_started = write_failed = body_follows = refused = excused = body_unsent = reused_ = false;
   interim = 0;
   receive_room = Worker::kReceiveScratch;
   began_ = worker_.now;
@@ -86,7 +86,7 @@ Sent Http2UpstreamStream::send(const iovec* parts, int count) {
     const std::string_view all{text, parts[0].iov_len};
     const size_t head_size = std::min(all.find("\r\n\r\n"), all.size() - 4) + 4;
     if (!begin({text, head_size})) {
-      write_failed = refused = true;
+      write_failed = refused = excused = true;
       return Sent::failed;
     }
     out.append(worker_.buffers, all.substr(head_size));
@@ -131,6 +131,7 @@ bool Http2UpstreamStream::begin(std::span<char> request_head) {
   if (connect) fields.remove("sec-websocket-key");  // RFC 8441 §5.1: :protocol stands in its place
   head_method = method == "HEAD";
   if (!connection_->session_.submit(*this, fields, body_follows || connect)) return false;
+  number_ = set_->http2->refusals.ask();
   bytes_sent = request_head.size();
   return true;
 }
@@ -174,7 +175,7 @@ void Http2UpstreamStream::deliver() {
 bool Http2UpstreamStream::deliver_bytes() {
   net::Buffer taken = std::exchange(in, {});
   const uint32_t size = std::min(taken.size(), receive_room), turn = serial_;
-  response_started = true;
+  if (!std::exchange(response_started, true)) set_->http2->refusals.answered();
   user_->on_upstream_bytes(taken.data(), size);
   if (serial_ != turn || !user_) {
     taken.release(worker_.buffers);

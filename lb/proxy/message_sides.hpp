@@ -75,6 +75,7 @@ class Upstream {
   bool framed = false;            // it frames bodies itself: they need no chunks, and end with end_body()
   bool body_follows = false;      // with `framed`, before the head is sent: there is a body
   bool refused = false;           // the backend has not looked at the request: it may be sent again
+  bool excused = false;           // with `refused`: that says nothing against the backend
   bool body_unsent = false;       // with `refused`: nothing of the body has gone out, and all of it is still here
   Cause failure = Cause::none;    // why it has ended, if more is known than that
   net::Buffer head;               // a partial response head

@@ -93,6 +93,47 @@ class Broken(Http2Test):
         self.assertEqual(client.goaways, [])
 
 
+class CutShort(Http2Test):
+    """A body that ends before its Content-Length."""
+
+    def test_after_the_answers_head(self):
+        """As curl does, to stop an upload that is answered already: no fault, and no flood however many do it at once."""
+        count = 60
+        go = threading.Event()
+        self.addCleanup(go.set)
+
+        def early(connection):
+            while not connection.reader.buffer.count(b"\r\n\r\n"):
+                connection.reader.fill()
+            connection.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\n")
+            go.wait(30)
+            connection.send(b"too large")
+        daemon = self.serve([self.origin(handler=early)])
+        client = self.http2(daemon)
+        streams = [client.open(method="POST", path="/early", headers=[("content-length", "1000000")], end=False) for _ in range(count)]
+        client.wait(lambda: all(client.answers[s].headers for s in streams), "the heads")
+        for stream in streams:
+            client.data(stream, b"a part", end=True)
+        for stream in streams:
+            self.assertEqual((client.answers[stream].status, client.answer(stream).reset), (413, http2.PROTOCOL_ERROR))
+        wait_until(lambda: len(daemon.access_log()) == count, what="the lines of the log")
+        self.assertEqual({(line["status"], line["cause"]) for line in daemon.access_log()}, {(413, "client_gone")})
+        self.assertEqual(daemon.metrics().sum("weir_http2_floods_total"), 0)
+        go.set()
+        client.ping()
+        client.wait(lambda: client.pongs, "the connection to go on")
+        self.assertEqual(client.goaways, [])
+
+    def test_before_it(self):
+        daemon = self.serve([self.origin(handler=lambda connection: connection.stall())])
+        client = self.http2(daemon)
+        stream = client.open(method="POST", path="/short", headers=[("content-length", "1000000")], end=False)
+        wait_until(lambda: daemon.metrics().sum("weir_backend_inflight") == 1)
+        client.data(stream, b"a part", end=True)
+        self.assertEqual(client.answer(stream).reset, http2.PROTOCOL_ERROR)
+        self.assertEqual(daemon.wait_log(lambda line: line["target"] == "/short")["cause"], "bad_framing")
+
+
 def reset(client):
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.sock.close()

@@ -124,6 +124,73 @@ class Refused(Http2Test):
                 self.assertEqual(handler.stored, [BODY])
 
 
+class Ejection(Http2Test):
+    """Uploads that are too large to be sent again, and refused: what that says of the backend."""
+
+    REFUSE = {"goaway": lambda r: r.connection.goaway(0), "refused": lambda r: r.rst(h2origin.REFUSED)}
+
+    def upload(self, daemon, path="/"):
+        client = self.client(daemon)
+        client.send(request("POST", path, [("Content-Length", str(len(BODY)))]) + BODY[:100_000])
+        return client
+
+    def failures(self, daemon):
+        return daemon.metrics().sum("weir_backend_failures_total")
+
+    def test_a_backend_that_restarts(self):
+        """It refuses all that is under way, and whoever serves in its place answers."""
+        for how, refuse in self.REFUSE.items():
+            with self.subTest(how):
+                all_here = threading.Event()
+
+                def handler(r, refuse=refuse, all_here=all_here):
+                    if r.header(":path") != "/under-way":
+                        return r.answer(b"ok")
+                    all_here.wait(30)
+                    refuse(r)
+                origin = self.h2(handler, early=True, threads=True)
+                daemon = self.serve([origin], pool={"eject": {"after": 1, "at_most": "100%"}})
+                for _ in range(2):
+                    clients = [self.upload(daemon, "/under-way") for _ in range(10)]
+                    wait_until(lambda: sum(len(r.body) == 100_000 for r in origin.requests) == 10, what="the uploads")
+                    all_here.set()
+                    for client in clients:
+                        self.assertEqual(client.read("POST").status, 502)
+                    all_here.clear()
+                    origin.requests.clear()
+                    self.assertEqual(daemon.get("/").text, "ok")
+                self.assertEqual(self.failures(daemon), 0)
+                self.assertEqual(daemon.backend("b1")["ejections"], 0)
+
+    def test_a_backend_that_refuses_everything(self):
+        for how, refuse in self.REFUSE.items():
+            with self.subTest(how):
+                def handler(r, refuse=refuse):
+                    wait_until(lambda: len(r.body) == 100_000, what="a part of the upload")
+                    refuse(r)
+                daemon = self.serve([self.h2(handler, early=True, threads=True)], pool={"eject": {"after": 3, "at_most": "100%"}})
+                for count in range(4):
+                    self.assertEqual(self.upload(daemon).read("POST").status, 502)
+                    self.assertEqual(self.failures(daemon), count)  # the first of them is none
+                daemon.wait_event("backend_ejected", backend="b1")
+
+    def test_a_request_that_is_refused_twice(self):
+        """Whatever it answers to others between."""
+        refused = []
+
+        def handler(r):
+            if r.header(":path") == "/":
+                return r.answer(b"ok")
+            refused.append(r)
+            if len(refused) == 2:
+                self.assertEqual(daemon.get("/").text, "ok")
+            r.rst(h2origin.REFUSED)
+        daemon = self.serve([self.h2(handler, threads=True)])
+        self.assertEqual(daemon.get("/refused").status, 502)
+        self.assertEqual(len(refused), 2)
+        self.assertEqual(self.failures(daemon), 1)
+
+
 class Stalls(Http2Test):
     """A backend that gives back the window of what it reads, and never reads what comes for /stuck."""
 

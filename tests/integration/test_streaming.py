@@ -1,4 +1,5 @@
 """Bodies flow: at once, with back-pressure both ways, in bounded memory; and clients that go away take their request with them."""
+import socket
 import threading
 import time
 
@@ -301,6 +302,23 @@ class Leaving(WeirTest):
 
 class BothAtOnce(WeirTest):
     """Answers that begin before the request has ended."""
+
+    def test_an_early_answer_comes_to_who_sends_on(self):
+        """A client that reads when it has sent all: what it sends is thrown away, so that no reset takes the answer from it."""
+        def early(connection):
+            connection.reader.read_head()
+            connection.send(response(413, b"too large", [("Connection", "close")]))
+        daemon = self.weir(config([self.origin(handler=early)]))
+        body = bytes(2_000_000)
+        with daemon.client() as client:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)  # a reset is met while there is more to send
+            client.send(request("POST", "/", [("Content-Length", str(len(body)))]))
+            client.sock.recv(1, socket.MSG_PEEK)  # the answer is here
+            client.send(body)
+            client.half_close()
+            answer = client.read("POST")
+            self.assertEqual((answer.status, answer.body), (413, b"too large"))
+            self.assert_closed(client)
 
     def test_an_early_answer_releases_a_body_that_waits_for_100(self):
         def handler(connection):

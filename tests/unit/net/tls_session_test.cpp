@@ -2,8 +2,10 @@
 #include "lb/net/tls_session.hpp"
 
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "tests/catch.hpp"
@@ -196,6 +198,69 @@ TEST_CASE("TLS: close_notify waits for what is before it, and the FIN for close_
   }
   CHECK(last == IoStatus::end);
   CHECK(got == sent);
+}
+
+TEST_CASE("TLS: the records before the one that fails have gone, and the next call says that it failed", "[tls]") {
+  const bool withheld = GENERATE(false, true);  // one of the first call is still on its way
+  constexpr size_t kRecord = TlsScratch::kRecord;
+  Pair pair(TLS1_3_VERSION, withheld ? 4608 : 1 << 20);
+  pair.shake_hands();
+  std::string sent = pattern(3 * kRecord), room(4 * kRecord, '\0'), got;
+  const auto read = [&] {
+    for (;;) {
+      const auto result = pair.client.receive(room.data(), room.size());
+      if (result.status != IoStatus::ok) return;
+      got.append(room, 0, result.bytes);
+    }
+  };
+  size_t done = 0;
+  if (withheld) {
+    CHECK(pair.server.send(sent.data(), sent.size()).status == IoStatus::would_block);
+    while (pair.server.tls()->unsent()) {
+      read();
+      pair.server.tls()->flush();
+    }
+  }
+  // Before the record after the first, the connection breaks.
+  struct Break {
+    int fd, records;
+  } when{pair.server.fd(), withheld ? 1 : 2};
+  const auto watch = [](int write, int, int type, const void*, size_t, SSL*, void* argument) {
+    auto& own = *static_cast<Break*>(argument);
+    if (write && type == SSL3_RT_HEADER && --own.records == 0) ::shutdown(own.fd, SHUT_RDWR);
+  };
+  SSL_set_msg_callback(pair.server.tls()->native(), watch);
+  SSL_set_msg_callback_arg(pair.server.tls()->native(), &when);
+  const auto first = pair.server.send(sent.data(), sent.size());
+  CHECK(first.status == IoStatus::ok);
+  CHECK(first.bytes == kRecord);
+  done += first.bytes;
+  const auto second = pair.server.send(sent.data() + done, sent.size() - done);
+  CHECK(second.status == IoStatus::error);
+  CHECK(second.error == EPIPE);
+  read();
+  CHECK((got == sent.substr(0, done)));
+}
+
+TEST_CASE("TLS: a record that OpenSSL refuses after others have gone brings an event", "[tls]") {
+  Pair pair;
+  pair.shake_hands();
+  const std::string sent = pattern(2 * TlsScratch::kRecord);
+  struct Fault {
+    SSL* ssl;
+    int records;
+  } fault{pair.server.tls()->native(), 2};
+  const auto refuse = [](int write, int, int type, const void*, size_t, SSL*, void* argument) {
+    auto& own = *static_cast<Fault*>(argument);
+    if (write && type == SSL3_RT_HEADER && --own.records == 1) SSL_set_shutdown(own.ssl, SSL_SENT_SHUTDOWN);
+  };
+  SSL_set_msg_callback(fault.ssl, refuse);
+  SSL_set_msg_callback_arg(fault.ssl, &fault);
+  CHECK(pair.server.send(sent.data(), sent.size()).bytes == TlsScratch::kRecord);
+  pollfd event{pair.server.fd(), 0, 0};
+  CHECK(::poll(&event, 1, 0) == 1);
+  CHECK((event.revents & POLLHUP) != 0);
+  CHECK(pair.server.send(sent.data(), 1).status == IoStatus::error);
 }
 
 TEST_CASE("TLS: why a handshake fails", "[tls]") {
