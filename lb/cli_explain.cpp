@@ -68,10 +68,11 @@ void print_route(const json::value& told, bool colours) {
     fmt::print("  {} {} ({})\n", coloured("yes", Colour::green, colours), text(told, "route"), text(told, "route_at"));
 }
 
-void print_guards(const json::value& told, bool colours) {
-  const auto& guards = told.at("guards").as_array();
+/// `what`: "connection", "guards"
+void print_guards(const json::value& told, const char* what, bool colours) {
+  const auto& guards = told.at(what).as_array();
   if (guards.empty()) return;
-  fmt::print("guards:\n");
+  fmt::print("{}:\n", what);
   for (const auto& guard : guards) {
     const std::string verdict = text(guard, "verdict");
     const bool refuses = verdict == "refuses", open = verdict == "open";
@@ -125,13 +126,23 @@ void print(const json::value& told) {
   const std::string outcome = text(told, "outcome");
   const bool refused = outcome == "refused", routed = !told.at("route").is_null();
   const auto print_refusal = [&](const std::string& why) {
-    fmt::print("{} {}{}\n", told.at("status").to_number<int>(), text(told, "cause"), why);
+    if (told.at("status").is_null())
+      fmt::print("no answer: the handshake fails ({})\n", text(told, "handshake"));
+    else
+      fmt::print("{} {}{}\n", told.at("status").to_number<int>(), text(told, "cause"), why);
   };
-  if (refused && !routed) return print_refusal(": " + text(told, "detail"));
+  const auto& connection = told.at("connection").as_array();
+  const bool by_connection = refused && !connection.empty() && text(connection.back(), "verdict") == "refuses";
+  if (refused && !routed && !by_connection) return print_refusal(": " + text(told, "detail"));
   if (text(told, "path").empty()) {
     fmt::print("listener {}, {}client {}\n", text(told, "listener"),
                text(told, "host").empty() ? "" : fmt::format("server name {}, ", text(told, "host")),
                text(told, "client"));
+    print_guards(told, "connection", colours);
+    if (by_connection) {
+      fmt::print("→ ");
+      return print_refusal("");
+    }
     if (told.at("pool").is_null())
       fmt::print("{}: the listener has no pool for it\n", coloured("cut off", Colour::red, colours));
     else
@@ -140,11 +151,12 @@ void print(const json::value& told) {
   }
   fmt::print("listener {}, host {}, path {}, client {}\n", text(told, "listener"), text(told, "host"),
              text(told, "path"), text(told, "client"));
+  print_guards(told, "connection", colours);
   if (routed || outcome == "no_route") {
     fmt::print("routes:\n");
     print_route(told, colours);
   }
-  print_guards(told, colours);
+  print_guards(told, "guards", colours);
   if (refused) {
     fmt::print("→ ");
     return print_refusal(text(told, "detail").empty() ? "" : ": " + text(told, "detail"));
