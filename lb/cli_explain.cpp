@@ -96,7 +96,14 @@ void print_pool(const json::value& told, bool colours) {
                told.at("key").is_null() ? "(none in this request)" : "\"" + text(told, "key") + "\"");
   if (const auto* affinity = told.as_object().if_contains("affinity"); affinity && !affinity->is_null())
     fmt::print("affinity: {}\n", text(told, "affinity"));
-  Table table({{""}, {"BACKEND"}, {"ADDRESS"}, {"STATUS"}, {"WEIGHT", true}, {"IN FLIGHT", true}, {"REASON"}});
+  const size_t width = terminal_width();
+  Table table({{""},
+               {.title = "BACKEND", .least = 12},
+               {.title = "ADDRESS", .dispensable = 1},
+               {"STATUS"},
+               {"WEIGHT", true, 2},
+               {"IN FLIGHT", true},
+               {.title = "REASON", .below = 1}});
   for (const auto& backend : told.at("backends").as_array()) {
     const bool candidate = backend.at("candidate").as_bool(), chosen = backend.at("name") == told.at("chosen");
     std::string why = text(backend, "reason");
@@ -112,9 +119,10 @@ void print_pool(const json::value& told, bool colours) {
                {text(backend, "status")},
                {candidate ? fmt::format("{:g}", backend.at("weight").to_number<double>()) : ""},
                {std::to_string(backend.at("inflight").to_number<uint64_t>())},
-               {why}});
+               {why, candidate ? Colour::dim : Colour::none}});
   }
-  for (const auto& line : table.lines(colours)) fmt::print("  {}\n", line);
+  for (const auto& line : table.lines(colours, width ? width - std::min<size_t>(width - 1, 2) : 0))
+    fmt::print("  {}\n", line);
   if (told.at("chosen").is_null())
     fmt::print("{}: {}\n", coloured("no backend", Colour::red, colours), text(told, "why"));
   else
