@@ -68,9 +68,14 @@ void print_route(const json::value& told, bool colours) {
     fmt::print("  {} {} ({})\n", coloured("yes", Colour::green, colours), text(told, "route"), text(told, "route_at"));
 }
 
-/// `what`: "connection", "guards"
+/// `what`: "connection", "guards". A daemon of an older version doesn't say the first.
+json::array guards_of(const json::value& told, const char* what) {
+  const auto* guards = told.as_object().if_contains(what);
+  return guards ? guards->as_array() : json::array();
+}
+
 void print_guards(const json::value& told, const char* what, bool colours) {
-  const auto& guards = told.at(what).as_array();
+  const auto guards = guards_of(told, what);
   if (guards.empty()) return;
   fmt::print("{}:\n", what);
   for (const auto& guard : guards) {
@@ -139,7 +144,7 @@ void print(const json::value& told) {
     else
       fmt::print("{} {}{}\n", told.at("status").to_number<int>(), text(told, "cause"), why);
   };
-  const auto& connection = told.at("connection").as_array();
+  const auto connection = guards_of(told, "connection");
   const bool by_connection = refused && !connection.empty() && text(connection.back(), "verdict") == "refuses";
   if (refused && !routed && !by_connection) return print_refusal(": " + text(told, "detail"));
   if (text(told, "path").empty()) {
