@@ -1,6 +1,7 @@
 #include "lb/cli_admin.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -263,6 +264,14 @@ std::string encoded(std::string_view plain) {
 bool wants_colours() {
   const char* no_colour = std::getenv("NO_COLOR");
   return ::isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
+}
+
+size_t terminal_width() {
+  if (!::isatty(STDOUT_FILENO)) return 0;
+  const char* columns = std::getenv("COLUMNS");
+  if (const int given = columns ? std::atoi(columns) : 0; given > 0) return static_cast<size_t>(given);
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 }  // namespace weir::cli

@@ -49,6 +49,9 @@ std::unique_ptr<admin::Client> make_client(const AdminWords& words);
 boost::json::value ask(admin::Client& client, std::string_view method, const std::string& path);
 /// Is standard output a terminal that wants colours (https://no-color.org)?
 bool wants_colours();
+/// Columns of the terminal that standard output is ($COLUMNS, else what it says); 0: it is none, and lines are as long
+/// as they are.
+size_t terminal_width();
 
 int status(const AdminWords& words);
 int order(std::string_view what, const AdminWords& words);

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <csignal>
+#include <set>
 
+#include "config/load.hpp"
 #include "lb/admin/client.hpp"
 #include "lb/admin/table.hpp"
 #include "lb/cli_admin.hpp"
@@ -61,25 +63,54 @@ void end_after(std::chrono::microseconds limit) {
   ::setitimer(ITIMER_REAL, &timer, nullptr);
 }
 
-/// "app/b1", with its status. Only a socket is asked: a name might be long in resolving.
-void add_backends(const Typed& words, const std::string& typed, std::string& out) {
+/// `read` gets the daemon's answer, if there is one soon. Only a socket is asked: a name might be long in resolving.
+template <typename Read>
+void ask_daemon(const Typed& words, const char* path, Read read) {
   end_after(std::chrono::milliseconds(300));
   try {
     AdminWords where;
     where.admin = words.admin;
     const auto client = make_client(where);
-    if (!client->target().is_unix) return;
-    const auto pools = ask(*client, "GET", "/api/v1/pools");
-    for (const auto& pool : pools.at("pools").as_array())
-      for (const auto& backend : pool.at("backends").as_array()) {
-        const auto text = [&](const char* key) {
-          return admin::printable(std::string_view(backend.at(key).as_string()));
-        };
-        const std::string name = admin::printable(std::string_view(pool.at("name").as_string()));
-        add(name + '/' + text("name"), text("status") + ", " + text("address"), typed, out);
-      }
+    if (client->target().is_unix) read(ask(*client, "GET", path));
   } catch (const std::exception&) {  // nobody there, or no Weir: nothing is known
   }
+}
+
+std::string text(const boost::json::value& object, const char* key) {
+  return admin::printable(std::string_view(object.at(key).as_string()));
+}
+
+/// "app/b1", with its status.
+void add_backends(const Typed& words, const std::string& typed, std::string& out) {
+  ask_daemon(words, "/api/v1/pools", [&](const boost::json::value& pools) {
+    for (const auto& pool : pools.at("pools").as_array())
+      for (const auto& backend : pool.at("backends").as_array())
+        add(text(pool, "name") + '/' + text(backend, "name"), text(backend, "status") + ", " + text(backend, "address"),
+            typed, out);
+  });
+}
+
+/// Of the daemon with --live, else of the file, if it is one that Weir would take.
+void add_listeners(const Typed& words, const std::string& typed, std::string& out) {
+  std::set<std::string> names;  // of several addresses, once
+  if (words.has("--live")) {
+    ask_daemon(words, "/api/v1/status", [&](const boost::json::value& status) {
+      for (const auto& listener : status.at("listeners").as_array())
+        if (const auto name = text(listener, "name"); names.insert(name).second)
+          add(name, text(listener, "address"), typed, out);
+    });
+    return;
+  }
+  if (words.plain.empty()) return;
+  end_after(std::chrono::milliseconds(300));
+  const auto loaded = config::load_file(words.plain[0]);
+  if (!loaded.config) return;
+  for (const auto& listener : loaded.config->listeners) add(listener.name, words.plain[0], typed, out);
+}
+
+void add_methods(const std::string& typed, std::string& out) {
+  for (const char* method : {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+    add(method, "METHOD", typed, out);
 }
 
 void add_actions(const std::string& typed, std::string& out) {
@@ -93,6 +124,7 @@ void complete_in(const CLI::App& command, const std::vector<std::string>& words,
   const auto* before = words.empty() ? nullptr : find_option(command, words.back());
   if (before && takes_value(*before)) {
     if (before->get_type_name() == "FILE") out += kFiles;
+    if (words.back() == "--listener") add_listeners(sort_words(command, words), typed, out);
     return;  // another value: nothing that we could know
   }
   if (typed.starts_with('-')) {
@@ -106,6 +138,7 @@ void complete_in(const CLI::App& command, const std::vector<std::string>& words,
     const std::string name = option->get_name(true);
     const size_t at = given.plain.size();
     if (at == 0 && name.starts_with("FILE") && !given.has("--live")) out += kFiles;
+    if (at == (given.has("--live") ? 0 : 1) && name == "FILE METHOD URL") add_methods(typed, out);
     if (at == 0 && name == "POOL/BACKEND") add_backends(given, typed, out);
     if (at == 0 && name.starts_with("ACTION")) add_actions(typed, out);
     if (at == 1 && name.starts_with("ACTION") && given.plain[0] != "add") add_backends(given, typed, out);

@@ -68,10 +68,16 @@ void print_route(const json::value& told, bool colours) {
     fmt::print("  {} {} ({})\n", coloured("yes", Colour::green, colours), text(told, "route"), text(told, "route_at"));
 }
 
-void print_guards(const json::value& told, bool colours) {
-  const auto& guards = told.at("guards").as_array();
+/// `what`: "connection", "guards". A daemon of an older version doesn't say the first.
+json::array guards_of(const json::value& told, const char* what) {
+  const auto* guards = told.as_object().if_contains(what);
+  return guards ? guards->as_array() : json::array();
+}
+
+void print_guards(const json::value& told, const char* what, bool colours) {
+  const auto guards = guards_of(told, what);
   if (guards.empty()) return;
-  fmt::print("guards:\n");
+  fmt::print("{}:\n", what);
   for (const auto& guard : guards) {
     const std::string verdict = text(guard, "verdict");
     const bool refuses = verdict == "refuses", open = verdict == "open";
@@ -95,7 +101,14 @@ void print_pool(const json::value& told, bool colours) {
                told.at("key").is_null() ? "(none in this request)" : "\"" + text(told, "key") + "\"");
   if (const auto* affinity = told.as_object().if_contains("affinity"); affinity && !affinity->is_null())
     fmt::print("affinity: {}\n", text(told, "affinity"));
-  Table table({{""}, {"BACKEND"}, {"ADDRESS"}, {"STATUS"}, {"WEIGHT", true}, {"IN FLIGHT", true}, {"REASON"}});
+  const size_t width = terminal_width();
+  Table table({{""},
+               {.title = "BACKEND", .least = 12},
+               {.title = "ADDRESS", .dispensable = 1},
+               {"STATUS"},
+               {"WEIGHT", true, 2},
+               {"IN FLIGHT", true},
+               {.title = "REASON", .below = 1}});
   for (const auto& backend : told.at("backends").as_array()) {
     const bool candidate = backend.at("candidate").as_bool(), chosen = backend.at("name") == told.at("chosen");
     std::string why = text(backend, "reason");
@@ -111,9 +124,10 @@ void print_pool(const json::value& told, bool colours) {
                {text(backend, "status")},
                {candidate ? fmt::format("{:g}", backend.at("weight").to_number<double>()) : ""},
                {std::to_string(backend.at("inflight").to_number<uint64_t>())},
-               {why}});
+               {why, candidate ? Colour::dim : Colour::none}});
   }
-  for (const auto& line : table.lines(colours)) fmt::print("  {}\n", line);
+  for (const auto& line : table.lines(colours, width ? width - std::min<size_t>(width - 1, 2) : 0))
+    fmt::print("  {}\n", line);
   if (told.at("chosen").is_null())
     fmt::print("{}: {}\n", coloured("no backend", Colour::red, colours), text(told, "why"));
   else
@@ -125,13 +139,23 @@ void print(const json::value& told) {
   const std::string outcome = text(told, "outcome");
   const bool refused = outcome == "refused", routed = !told.at("route").is_null();
   const auto print_refusal = [&](const std::string& why) {
-    fmt::print("{} {}{}\n", told.at("status").to_number<int>(), text(told, "cause"), why);
+    if (told.at("status").is_null())
+      fmt::print("no answer: the handshake fails ({})\n", text(told, "handshake"));
+    else
+      fmt::print("{} {}{}\n", told.at("status").to_number<int>(), text(told, "cause"), why);
   };
-  if (refused && !routed) return print_refusal(": " + text(told, "detail"));
+  const auto connection = guards_of(told, "connection");
+  const bool by_connection = refused && !connection.empty() && text(connection.back(), "verdict") == "refuses";
+  if (refused && !routed && !by_connection) return print_refusal(": " + text(told, "detail"));
   if (text(told, "path").empty()) {
     fmt::print("listener {}, {}client {}\n", text(told, "listener"),
                text(told, "host").empty() ? "" : fmt::format("server name {}, ", text(told, "host")),
                text(told, "client"));
+    print_guards(told, "connection", colours);
+    if (by_connection) {
+      fmt::print("→ ");
+      return print_refusal("");
+    }
     if (told.at("pool").is_null())
       fmt::print("{}: the listener has no pool for it\n", coloured("cut off", Colour::red, colours));
     else
@@ -140,11 +164,12 @@ void print(const json::value& told) {
   }
   fmt::print("listener {}, host {}, path {}, client {}\n", text(told, "listener"), text(told, "host"),
              text(told, "path"), text(told, "client"));
+  print_guards(told, "connection", colours);
   if (routed || outcome == "no_route") {
     fmt::print("routes:\n");
     print_route(told, colours);
   }
-  print_guards(told, colours);
+  print_guards(told, "guards", colours);
   if (refused) {
     fmt::print("→ ");
     return print_refusal(text(told, "detail").empty() ? "" : ": " + text(told, "detail"));

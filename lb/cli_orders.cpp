@@ -94,7 +94,12 @@ class Progress {
     const auto now = Clock::now();
     const std::pair numbers(left.load.inflight, left.sessions);  // where lines are kept, the clock alone is no news
     if (!terminal_ && (left.nothing() || numbers == last_ || now - told_ < kTell)) return;
-    fmt::print("{}{}: {}{}", terminal_ ? "\r" : "", name_, left.shown(), terminal_ ? "\x1b[K" : "\n");
+    const std::string line = fmt::format("{}: {}", name_, left.shown());
+    // A line that is broken in two could not be written over.
+    if (const size_t width = terminal_width(); terminal_ && width)
+      fmt::print("\r{}\x1b[K", admin::cut(line, width - 1));
+    else
+      fmt::print("{}{}{}", terminal_ ? "\r" : "", line, terminal_ ? "\x1b[K" : "\n");
     std::fflush(stdout);
     last_ = numbers;
     told_ = now;

@@ -39,7 +39,7 @@ Colour colour_of(std::string_view status) {
 
 std::string latency(const json::value& backend, const char* quantile) {
   const auto& value = backend.at("latency_ms").at(quantile);
-  return value.is_null() ? std::string() : in_milliseconds(value.to_number<double>());
+  return value.is_null() ? std::string() : in_estimate(value.to_number<double>());
 }
 
 /// Why it is in its state, and what keeps it there.
@@ -101,18 +101,18 @@ std::vector<std::string> head_lines(const json::value& status) {
 }
 
 Table pool_table(const json::value& pools) {
-  Table table({{"POOL"},
-               {"BACKEND"},
-               {"ADDRESS"},
+  Table table({{.title = "POOL", .least = 8},
+               {.title = "BACKEND", .least = 12},
+               {.title = "ADDRESS", .dispensable = 4},
                {"STATUS"},
-               {"FOR", true},
-               {"WEIGHT", true},
-               {"IN FLIGHT", true},
-               {"REQUESTS", true},
+               {"FOR", true, 1},
+               {"WEIGHT", true, 5},
+               {"IN FLIGHT", true, 2},
+               {"REQUESTS", true, 3},
                {"FAILED", true},
-               {"P50", true},
+               {"P50", true, 6},
                {"P99", true},
-               {"REASON"}});
+               {.title = "REASON", .below = 1}});
   for (const auto& pool : pools.at("pools").as_array()) {
     bool first = true;
     const auto* protocol = pool.as_object().if_contains("protocol");
@@ -121,6 +121,7 @@ Table pool_table(const json::value& pools) {
         usual ? text(pool, "name") : fmt::format("{} ({})", text(pool, "name"), text(pool, "protocol"));
     for (const auto& backend : pool.at("backends").as_array()) {
       const std::string status = text(backend, "status");
+      const bool serves = status == "up" || status == "unknown";
       const uint64_t failures = number(backend, "failures");
       table.add({{first ? name : "", Colour::bold},
                  {text(backend, "name") + (backend.at("backup").as_bool() ? " (backup)" : "") +
@@ -134,7 +135,7 @@ Table pool_table(const json::value& pools) {
                  {grouped(failures), failures ? Colour::yellow : Colour::none},
                  {latency(backend, "p50")},
                  {latency(backend, "p99")},
-                 {reason_of(backend)}});
+                 {reason_of(backend), serves ? Colour::dim : Colour::none}});
       first = false;
     }
     if (first) table.add({{name, Colour::bold}, {"no backends", Colour::yellow}});
@@ -146,7 +147,12 @@ Table pool_table(const json::value& pools) {
 
 /// What DNS said of the names that backends come from; empty if there are none.
 std::vector<std::string> name_lines(const json::value& pools) {
-  Table table({{"NAME"}, {"POOL"}, {"BACKENDS", true}, {"ANSWERED", true}, {"STATE"}, {"REASON"}});
+  Table table({{.title = "NAME", .least = 20},
+               {.title = "POOL", .least = 8},
+               {"BACKENDS", true},
+               {"ANSWERED", true, 1},
+               {"STATE"},
+               {.title = "REASON", .below = 0}});
   bool any = false;
   for (const auto& pool : pools.at("pools").as_array()) {
     const auto* names = pool.as_object().if_contains("names");
@@ -165,7 +171,7 @@ std::vector<std::string> name_lines(const json::value& pools) {
       any = true;
     }
   }
-  return any ? table.lines(wants_colours()) : std::vector<std::string>();
+  return any ? table.lines(wants_colours(), terminal_width()) : std::vector<std::string>();
 }
 
 }  // namespace
@@ -182,7 +188,7 @@ int status(const AdminWords& words) {
   }
   for (const auto& line : head_lines(status)) fmt::print("{}\n", line);
   fmt::print("\n");
-  for (const auto& line : pool_table(pools).lines(wants_colours())) fmt::print("{}\n", line);
+  for (const auto& line : pool_table(pools).lines(wants_colours(), terminal_width())) fmt::print("{}\n", line);
   const auto names = name_lines(pools);
   if (!names.empty()) fmt::print("\n");
   for (const auto& line : names) fmt::print("{}\n", line);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "lb/admin/client.hpp"
 #include "lb/admin/table.hpp"
@@ -64,7 +65,13 @@ void print_one(const json::value& request, bool colours) {
   if (const auto trace = text(request, "trace_id"); !trace.empty()) fmt::print("trace {}\n", trace);
   const auto& tries = request.at("tries").as_array();
   if (tries.empty()) return;
-  Table table({{"TRY", true}, {"BACKEND"}, {"ADDRESS"}, {"AFTER", true}, {"TOOK", true}, {"CONNECTION"}, {"RESULT"}});
+  Table table({{"TRY", true},
+               {.title = "BACKEND", .least = 12},
+               {.title = "ADDRESS", .dispensable = 1},
+               {"AFTER", true, 3},
+               {"TOOK", true},
+               {.title = "CONNECTION", .dispensable = 2},
+               {.title = "RESULT", .below = 1}});
   for (size_t i = 0; i < tries.size(); ++i) {
     const bool good = text(tries[i], "cause") == "none" && number(tries[i], "status") < 500;
     table.add({{std::to_string(i + 1)},
@@ -75,7 +82,7 @@ void print_one(const json::value& request, bool colours) {
                {tries[i].at("reused").as_bool() ? "kept" : "new"},
                {result_of(tries[i]), good ? Colour::green : Colour::yellow}});
   }
-  for (const auto& line : table.lines(colours)) fmt::print("{}\n", line);
+  for (const auto& line : table.lines(colours, terminal_width())) fmt::print("{}\n", line);
   if (const auto made = static_cast<size_t>(number(request, "attempts")); made > tries.size())
     fmt::print("… and {} more\n", made - tries.size());
 }
@@ -88,45 +95,71 @@ std::string request_of(const json::value& request) {
                      text(request, "client"));
 }
 
-void print_list(const json::array& requests, bool colours) {
+/// Where there is little room: "21:12:26Z" of today, "11-30 21:12Z" of another day.
+std::string brief_time(const std::string& time) {
+  if (time.size() < 19) return time;
+  const auto now = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
+  const std::chrono::year_month_day today(now);
+  const std::string date = fmt::format("{:04}-{:02}-{:02}", static_cast<int>(today.year()),
+                                       static_cast<unsigned>(today.month()), static_cast<unsigned>(today.day()));
+  if (time.starts_with(date)) return time.substr(11, 8) + "Z";
+  return time.substr(5, 5) + " " + time.substr(11, 5) + "Z";
+}
+
+constexpr size_t kBriefId = 13;  // with its ellipsis; the first characters will do for `weir why ID`
+
+std::vector<Cell> list_cells(const json::value& request, bool brief, bool cut_short) {
+  std::string backends;
+  for (const auto& attempt : request.at("tries").as_array())
+    backends += (backends.empty() ? "" : " ") + text(attempt, "backend");
+  const std::string cause = text(request, "cause"), time = text(request, "time"), asked = request_of(request);
+  return {{brief ? brief_time(time) : time},
+          {status_of(request)},
+          {cause != "none"    ? cause
+           : is_slow(request) ? "slow"
+                              : "",
+           cause != "none" ? Colour::red : Colour::yellow},
+          {fmt::format("{:g}", number(request, "attempts"))},
+          {in_milliseconds(number(request, "duration_ms"))},
+          {text(request, "pool")},
+          {cut(backends, 40)},
+          {cut_short ? cut(asked, 50) : asked},
+          {brief ? cut(text(request, "id"), kBriefId) : text(request, "id")}};
+}
+
+/// `left_out`: the older ones, which would hide those of another kind.
+Table list_table(const json::array& requests, bool brief, bool cut_short, size_t& left_out) {
   // Of failed requests, of slow ones and of sessions: none of them hides the others.
   constexpr size_t kListed[]{30, 10, 10};
-  size_t listed[3]{}, left_out = 0;
+  size_t listed[3]{};
+  left_out = 0;
   Table table({{"TIME"},
                {"STATUS", true},
                {"CAUSE"},
-               {"TRIES", true},
+               {"TRIES", true, 1},
                {"TOOK", true},
-               {"POOL"},
-               {"BACKENDS"},
-               {"REQUEST"},
+               {.title = "POOL", .dispensable = 2},
+               {.title = "BACKENDS", .dispensable = 3},
+               {.title = "REQUEST", .least = 20, .below = 0},
                {"ID"}});
   for (const auto& request : requests) {
     const size_t kind = text(request, "kind") == "tcp"                         ? 2
                         : text(request, "cause") == "none" && is_slow(request) ? 1
                                                                                : 0;
-    if (listed[kind]++ >= kListed[kind]) {
+    if (listed[kind]++ < kListed[kind])
+      table.add(list_cells(request, brief, cut_short));
+    else
       ++left_out;
-      continue;
-    }
-    std::string backends;
-    for (const auto& attempt : request.at("tries").as_array())
-      backends += (backends.empty() ? "" : " ") + text(attempt, "backend");
-    const std::string cause = text(request, "cause");
-    table.add({{text(request, "time")},
-               {status_of(request)},
-               {cause != "none"    ? cause
-                : is_slow(request) ? "slow"
-                                   : "",
-                cause != "none" ? Colour::red : Colour::yellow},
-               {fmt::format("{:g}", number(request, "attempts"))},
-               {in_milliseconds(number(request, "duration_ms"))},
-               {text(request, "pool")},
-               {cut(backends, 40)},
-               {cut(request_of(request), 50)},
-               {text(request, "id")}});
   }
-  for (const auto& line : table.lines(colours)) fmt::print("{}\n", line);
+  return table;
+}
+
+void print_list(const json::array& requests, bool colours) {
+  const size_t width = terminal_width();
+  size_t left_out = 0;
+  Table table = list_table(requests, false, width == 0, left_out);
+  if (!table.fits(width)) table = list_table(requests, true, false, left_out);
+  for (const auto& line : table.lines(colours, width)) fmt::print("{}\n", line);
   if (left_out) fmt::print("… and {} older ones: weir why --json\n", left_out);
 }
 
@@ -134,7 +167,10 @@ void print_list(const json::array& requests, bool colours) {
 
 int why(const AdminWords& words) {
   const auto client = make_client(words);
-  const auto answer = ask(*client, "GET", "/api/v1/requests?id=" + encoded(words.id));
+  std::string id = words.id;
+  if (constexpr std::string_view kCut = "…"; id.ends_with(kCut))
+    id.resize(id.size() - kCut.size());  // as the list has it
+  const auto answer = ask(*client, "GET", "/api/v1/requests?id=" + encoded(id));
   const auto& requests = answer.at("requests").as_array();
   if (words.json) {
     fmt::print("{}\n", json::serialize(answer));

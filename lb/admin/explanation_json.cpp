@@ -36,6 +36,13 @@ json::value text_or_null(const std::string& text) {
   return text.empty() ? json::value(nullptr) : json::value(valid_utf8(text));
 }
 
+json::array guards_of(const std::vector<proxy::Explanation::Guard>& guards) {
+  json::array all;
+  for (const auto& guard : guards)
+    all.push_back({{"rule", guard.rule}, {"verdict", to_string(guard.verdict)}, {"says", valid_utf8(guard.says)}});
+  return all;
+}
+
 json::object backend_object(const proxy::Explanation::Backend& backend) {
   json::object object;
   object["name"] = backend.name;
@@ -58,6 +65,9 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["status"] = info(told.cause).status == 0 ? json::value(nullptr) : json::value(info(told.cause).status);
   object["cause"] = info(told.cause).name;
   object["detail"] = valid_utf8(told.detail);
+  object["handshake"] =
+      told.handshake == TlsFailure::none ? json::value(nullptr) : json::value(weir::to_string(told.handshake));
+  object["connection"] = guards_of(told.connection);
   object["listener"] = told.listener;
   object["client"] = told.client;
   object["host"] = valid_utf8(told.host);
@@ -69,10 +79,7 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["skipped"] = std::move(skipped);
   object["route"] = text_or_null(told.route);
   object["route_at"] = text_or_null(told.route_at);
-  json::array guards;
-  for (const auto& guard : told.guards)
-    guards.push_back({{"rule", guard.rule}, {"verdict", to_string(guard.verdict)}, {"says", valid_utf8(guard.says)}});
-  object["guards"] = std::move(guards);
+  object["guards"] = guards_of(told.guards);
   object["answer"] = text_or_null(told.answer);
   object["pool"] = text_or_null(told.pool);
   object["algorithm"] = text_or_null(told.algorithm);

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <numeric>
 
+#include "lb/base/counters.hpp"
 #include "lb/base/escape.hpp"
 
 namespace weir::admin {
 namespace {
+
+constexpr size_t kGap = 2;  // blanks between columns
 
 const char* escape_of(Colour colour) {
   switch (colour) {
@@ -52,19 +55,85 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-std::vector<std::string> Table::lines(bool colours, size_t width) const {
-  std::vector<size_t> widths;
-  for (const auto& column : columns_) widths.push_back(columns_of(column.title));
+size_t Table::Layout::total() const {
+  size_t sum = 0;
+  for (const size_t i : shown) sum += widths[i] + kGap;
+  return sum - std::min(sum, kGap);
+}
+
+Table::Layout Table::natural() const {
+  Layout layout;
+  for (const auto& column : columns_) layout.widths.push_back(columns_of(column.title));
   for (const auto& row : rows_)
-    for (size_t i = 0; i < row.size() && i < widths.size(); ++i)
-      widths[i] = std::max(widths[i], columns_of(row[i].text));
-  const auto shown = chosen(widths, width);
+    for (size_t i = 0; i < row.size() && i < layout.widths.size(); ++i)
+      layout.widths[i] = std::max(layout.widths[i], columns_of(row[i].text));
+  layout.shown.resize(columns_.size());
+  std::iota(layout.shown.begin(), layout.shown.end(), size_t{0});
+  return layout;
+}
+
+bool Table::fits(size_t width) const { return width == 0 || natural().total() <= width; }
+
+/// What is least missed goes first: the ends of long names, the columns that can be done without, a line a row.
+Table::Layout Table::fit(size_t width) const {
+  Layout layout = natural();
+  if (width == 0 || layout.total() <= width) return layout;
+  Layout lines_apart = layout;
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    if (columns_[i].below < 0) continue;
+    lines_apart.below = i;
+    std::erase(lines_apart.shown, i);
+  }
+  const size_t apart = lines_apart.below;
+  if (apart == kNone || columns_[apart].least) {
+    make_room(layout, width);
+    if (apart == kNone || layout.total() <= width) return layout;
+  }
+  make_room(lines_apart, width);
+  return lines_apart;
+}
+
+void Table::make_room(Layout& layout, size_t width) const {
+  const std::vector<size_t> natural = layout.widths;
+  for (size_t i = 0; i < columns_.size(); ++i)
+    if (const size_t least = columns_[i].least)
+      layout.widths[i] = std::min(layout.widths[i], std::max(least, width * 3 / 10));
+  drop_columns(layout, width);
+  for (auto i = layout.shown.rbegin(); i != layout.shown.rend() && layout.total() > width; ++i)
+    if (const size_t least = columns_[*i].least, own = layout.widths[*i]; least && own > least)
+      layout.widths[*i] -= std::min(layout.total() - width, own - least);
+  for (const size_t i : layout.shown)
+    if (const size_t total = layout.total(); total < width)
+      layout.widths[i] += std::min(width - total, natural[i] - layout.widths[i]);
+}
+
+/// The last column may be cut, but not to less than a fifth of the width, in tables whose cells never get lines of
+/// their own.
+void Table::drop_columns(Layout& layout, size_t width) const {
+  const bool may_cut_last =
+      std::all_of(columns_.begin(), columns_.end(), [](const Column& column) { return column.below < 0; });
+  const auto needed = [&] {
+    const size_t last = layout.widths[layout.shown.back()];
+    return layout.total() - (may_cut_last ? last - std::min(last, width / 5) : 0);
+  };
+  while (layout.shown.size() > 1 && needed() > width) {
+    const auto least = std::max_element(layout.shown.begin(), layout.shown.end(), [&](size_t a, size_t b) {
+      return columns_[a].dispensable < columns_[b].dispensable;
+    });
+    if (columns_[*least].dispensable == 0) break;
+    layout.shown.erase(least);
+  }
+}
+
+std::vector<std::string> Table::lines(bool colours, size_t width) const {
+  const Layout layout = fit(width);
   const auto line = [&](auto&& cell_of) {
     std::string out;
     size_t start = 0, written = 0;  // of the column; of the line so far, in characters
-    for (const size_t i : shown) {
-      const size_t room = width == 0 ? widths[i] : std::min(widths[i], width > start ? width - start : 0);
-      if (columns_[i].right && room < widths[i]) break;  // half a number would be a wrong one
+    for (const size_t i : layout.shown) {
+      const size_t whole = layout.widths[i];
+      const size_t room = width == 0 ? whole : std::min(whole, width > start ? width - start : 0);
+      if (columns_[i].right && room < whole) break;  // half a number would be a wrong one
       const Cell cell = cell_of(i);
       const std::string text = cut(cell.text, room);
       const size_t length = columns_of(text), at = start + (columns_[i].right ? room - length : 0);
@@ -73,34 +142,26 @@ std::vector<std::string> Table::lines(bool colours, size_t width) const {
         out += coloured(text, cell.colour, colours);
         written = at + length;
       }
-      start += widths[i] + 2;
+      start += whole + kGap;
     }
     return out;
   };
+  size_t indent = 0;  // of lines apart
+  for (const size_t i : layout.shown)
+    if (layout.below != kNone && static_cast<int>(i) < columns_[layout.below].below) indent += layout.widths[i] + kGap;
   std::vector<std::string> out;
   out.push_back(line([&](size_t i) { return Cell{columns_[i].title, Colour::bold}; }));
-  for (const auto& row : rows_) out.push_back(line([&](size_t i) { return i < row.size() ? row[i] : Cell{}; }));
-  return out;
-}
-
-/// The columns there is room for; the last may be cut, but not to less than a fifth of the width.
-std::vector<size_t> Table::chosen(const std::vector<size_t>& widths, size_t width) const {
-  const size_t last = width / 5;
-  std::vector<size_t> shown(columns_.size());
-  std::iota(shown.begin(), shown.end(), size_t{0});
-  const auto needed = [&] {
-    size_t sum = 0;
-    for (size_t k = 0; k + 1 < shown.size(); ++k) sum += widths[shown[k]] + 2;
-    return sum + std::min(widths[shown.back()], last);
-  };
-  while (width && shown.size() > 1 && needed() > width) {
-    const auto least = std::max_element(shown.begin(), shown.end(), [&](size_t a, size_t b) {
-      return columns_[a].dispensable < columns_[b].dispensable;
-    });
-    if (columns_[*least].dispensable == 0) break;
-    shown.erase(least);
+  for (const auto& row : rows_) {
+    out.push_back(line([&](size_t i) { return i < row.size() ? row[i] : Cell{}; }));
+    if (layout.below >= row.size()) continue;
+    const Cell& apart = row[layout.below];
+    if (apart.text.empty() || apart.colour == Colour::dim) continue;
+    const std::string& anchor = row[static_cast<size_t>(columns_[layout.below].below)].text;
+    const size_t start = indent + std::min(anchor.find_first_not_of(' '), anchor.size());
+    const std::string text = cut("└ " + apart.text, width > start ? width - start : 0);
+    if (!text.empty()) out.push_back(std::string(start, ' ') + coloured(text, apart.colour, colours));
   }
-  return shown;
+  return out;
 }
 
 std::string grouped(uint64_t number) {
@@ -126,6 +187,12 @@ std::string in_milliseconds(double milliseconds) {
   if (milliseconds < 9.95) return fmt::format("{:.1f} ms", milliseconds);
   if (milliseconds < 999.5) return fmt::format("{:.0f} ms", milliseconds);
   return fmt::format("{:.1f} s", milliseconds / 1000);
+}
+
+std::string in_estimate(double milliseconds) {
+  constexpr double kLast = static_cast<double>(Histogram::kBounds.back()) / 1000;
+  if (milliseconds >= kLast) return fmt::format("> {:.0f} s", kLast / 1000);
+  return "~" + in_milliseconds(milliseconds);
 }
 
 std::string in_time(uint64_t seconds) {

@@ -22,14 +22,30 @@ class Table {
     std::string title;
     bool right = false;   // numbers: shown whole or not at all
     int dispensable = 0;  // where there is no room, the greatest goes first; 0: never
+    size_t least = 0;     // text may be cut to so many characters; 0: not before all else has gone
+    int below = -1;  // column below which its cells get lines of their own where there is no room, dim ones none; -1:
+                     // never. With `least` it takes the end of its text first
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   void add(std::vector<Cell> cells) { rows_.push_back(std::move(cells)); }
-  /// The lines, titles first, without newlines or blanks at the end; cut to `width` columns (0: not).
+  /// The lines, titles first, without newlines or blanks at the end; none is longer than `width` columns (0: as long as
+  /// they are).
   std::vector<std::string> lines(bool colours, size_t width = 0) const;
+  /// A line a row then.
+  bool fits(size_t width) const;
 
  private:
-  std::vector<size_t> chosen(const std::vector<size_t>& widths, size_t width) const;
+  struct Layout {
+    std::vector<size_t> widths;  // of all columns
+    std::vector<size_t> shown;   // which, in their order
+    size_t below = kNone;        // the column that has lines of its own
+    size_t total() const;
+  };
+  static constexpr size_t kNone = ~size_t{0};
+  Layout natural() const;
+  Layout fit(size_t width) const;
+  void drop_columns(Layout& layout, size_t width) const;
+  void make_room(Layout& layout, size_t width) const;
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };
@@ -50,6 +66,8 @@ std::string grouped(uint64_t number);
 std::string in_bytes(uint64_t bytes);
 /// "0.42 ms", "17 ms", "1.7 s", from milliseconds.
 std::string in_milliseconds(double milliseconds);
+/// The same of a quantile that was estimated from the buckets of a histogram: "~17 ms"; "> 60 s" above the last one.
+std::string in_estimate(double milliseconds);
 /// "45 s", "3 min", "5 h 20 min", "12 d 4 h"
 std::string in_time(uint64_t seconds);
 /// "about 12 sessions left", of a backend that drains.

@@ -103,7 +103,7 @@ Colour colour_of(std::string_view status) {
 
 std::string quantile_of(const Latency& latency, double q) {
   const auto microseconds = latency.quantile(q);
-  return microseconds ? in_milliseconds(*microseconds / 1000) : "";
+  return microseconds ? in_estimate(*microseconds / 1000) : "";
 }
 
 Cell alarming(double rate) { return {in_rate(rate), rate > 0 ? Colour::red : Colour::dim}; }
@@ -140,7 +140,7 @@ std::vector<Cell> backend_cells(const Row& row, const Rates& sum) {
           alarming(row.rates.server_errors),
           {quantile_of(row.rates.latency, 0.5)},
           {quantile_of(row.rates.latency, 0.99)},
-          {backend.reason, Colour::dim}};
+          {backend.reason, backend.status == "up" || backend.status == "unknown" ? Colour::dim : Colour::none}};
 }
 
 std::vector<std::string> table_lines(std::vector<Group>& groups, const TopView& view) {
@@ -155,7 +155,7 @@ std::vector<std::string> table_lines(std::vector<Group>& groups, const TopView& 
                {"5XX/S", true, 1},
                {"P50", true, 3},
                {"P99", true},
-               {"REASON"}});
+               {.title = "REASON", .below = 0}});
   for (auto& group : groups) {
     if (view.order != TopOrder::file)
       std::stable_sort(group.rows.begin(), group.rows.end(),
@@ -194,11 +194,12 @@ std::vector<std::string> head_lines(const TopSample& now, const std::vector<Grou
     lines.push_back(coloured(spread(title, state, view.width), good, view.colours));
   else
     lines.push_back(coloured(spread(view.trouble, "trying again", view.width), Colour::red, view.colours));
-  std::string numbers =
-      fmt::format("{} req/s, {} in flight, {} connections, {}/{} backends usable, {}", in_rate(rate), grouped(inflight),
-                  grouped(now.connections), usable, backends, in_bytes(now.memory_bytes));
+  // In the order in which they are missed: a narrow window has the first ones.
+  std::string numbers = in_rate(rate) + " req/s";
   if (const auto p99 = quantile_of(all.latency, 0.99); !p99.empty())
     numbers += fmt::format(", p50 {}, p99 {}", quantile_of(all.latency, 0.5), p99);
+  numbers += fmt::format(", {}/{} backends usable, {} in flight, {} connections, {}", usable, backends,
+                         grouped(inflight), grouped(now.connections), in_bytes(now.memory_bytes));
   lines.push_back(view.width ? cut(numbers, view.width) : numbers);
   if (view.keys) lines.push_back(coloured(sparkline(view.history, view.width), Colour::cyan, view.colours));
   lines.emplace_back();

@@ -86,14 +86,14 @@ int TlsCallbacks::by_name(ssl_st* ssl, int* alert, void*) {
   TlsSession& session = session_of(ssl);
   const TlsServer& server = *session.server();
   const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  const uint32_t found = name ? server.names_.find(name) : TlsNames::kNone;
-  if (found == TlsNames::kNone && server.strict_names_) {
+  const uint32_t found = server.certificate_for(name ? name : "");
+  if (found == TlsServer::kRefused) {
     // RFC 6066 §3, and RFC 8446 §9.2 (which TLS 1.2 knows as handshake_failure).
     *alert = name ? SSL_AD_UNRECOGNIZED_NAME : SSL_AD_MISSING_EXTENSION;
     session.refuse_name();
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
-  if (found == TlsNames::kNone || found == 0) return SSL_TLSEXT_ERR_OK;  // the first one is in use already
+  if (found == 0) return SSL_TLSEXT_ERR_OK;  // the first one is in use already
   session.choose_certificate(found);
   SSL_set_SSL_CTX(ssl, server.contexts_[found].context.get());
   return SSL_TLSEXT_ERR_OK;
@@ -157,13 +157,17 @@ std::unique_ptr<TlsSession> TlsServer::accept(TlsScratch& scratch, int fd) const
   }
 }
 
-bool TlsServer::misdirected(const TlsSession& session, std::string_view host) const {
+uint32_t TlsServer::certificate_for(std::string_view server_name) const {
+  const uint32_t found = names_.find(server_name);
+  return found != TlsNames::kNone ? found : strict_names_ ? kRefused : 0;
+}
+
+bool TlsServer::misdirected(std::string_view server_name, uint32_t shown, std::string_view host) const {
   if (contexts_.size() == 1) return false;
-  const std::string_view asked_for = session.server_name();
-  if (asked_for.empty() || same_name(asked_for, host)) return false;
+  if (server_name.empty() || same_name(server_name, host)) return false;
   const uint32_t other = names_.find(host);
-  if (other == TlsNames::kNone || other == session.certificate()) return false;
-  const auto& names = contexts_[session.certificate()].names;
+  if (other == TlsNames::kNone || other == shown) return false;
+  const auto& names = contexts_[shown].names;
   return std::none_of(names.begin(), names.end(),
                       [&](const std::string& name) { return TlsNames::covers(name, host); });
 }

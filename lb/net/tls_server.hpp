@@ -56,8 +56,12 @@ class TlsServer : public std::enable_shared_from_this<TlsServer> {
   /// Null: out of memory.
   std::unique_ptr<TlsSession> accept(TlsScratch& scratch, int fd) const;
 
-  /// Security-rules B11: the certificate that was shown stands not for `host`, but another one does.
-  bool misdirected(const TlsSession& session, std::string_view host) const;
+  /// Which certificate is shown to a client that asks for `server_name` (empty: it names none); the first, if no
+  /// certificate has the name. kRefused: strict_names has none for it.
+  uint32_t certificate_for(std::string_view server_name) const;
+  static constexpr uint32_t kRefused = TlsNames::kNone;
+  /// Security-rules B11: `shown`, the certificate for `server_name`, stands not for `host`, but another one does.
+  bool misdirected(std::string_view server_name, uint32_t shown, std::string_view host) const;
   /// Field lines that say who the client is.
   std::string identity_of(const TlsSession& session) const;
 
@@ -66,6 +70,7 @@ class TlsServer : public std::enable_shared_from_this<TlsServer> {
   struct Certificate {
     std::string path;
     CertificateFacts facts;
+    uint32_t index = 0;  // as certificate_for() has it; those of the same names and other kinds of keys have the same
   };
   /// In the order of the settings.
   const std::vector<Certificate>& certificates() const { return certificates_; }

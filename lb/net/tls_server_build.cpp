@@ -210,7 +210,8 @@ void TlsServer::Builder::group() {
       if (!server_->names_.add(name, static_cast<uint32_t>(at)) && server_->names_.find(name) != at)
         warning(In::certificates, loaded.index, "another certificate before {} is for {}, too, and is shown for it",
                 settings_.certificates[loaded.index].path, name);
-    server_->certificates_.push_back({settings_.certificates[loaded.index].path, loaded.facts});
+    server_->certificates_.push_back(
+        {settings_.certificates[loaded.index].path, loaded.facts, static_cast<uint32_t>(at)});
   }
 }
 

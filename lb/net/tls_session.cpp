@@ -195,6 +195,10 @@ TlsFailure failure_of(int reason) {
 
 }  // namespace
 
+TlsFailure failure_without_tls(char first) {
+  return first >= 'A' && first <= 'Z' ? TlsFailure::plain_http : TlsFailure::not_tls;
+}
+
 /// After a call of OpenSSL that was not done.
 IoResult TlsSession::result_of_failure(int outcome) {
   const int why = SSL_get_error(ssl_, outcome);
@@ -207,7 +211,7 @@ IoResult TlsSession::result_of_failure(int outcome) {
     failure_ = TlsFailure::closed;
     failure_detail_ = error_ ? "connection reset" : "the peer has ended it";
   } else if (!established_ && first_byte_ >= 0 && first_byte_ != kHandshakeRecord) {
-    failure_ = first_byte_ >= 'A' && first_byte_ <= 'Z' ? TlsFailure::plain_http : TlsFailure::not_tls;
+    failure_ = failure_without_tls(static_cast<char>(first_byte_));
     failure_detail_ = "no TLS at all";
   } else if (name_refused_) {
     failure_ = TlsFailure::server_name;

@@ -20,6 +20,9 @@ namespace weir::net {
 
 class TlsServer;
 
+/// Of a client whose first byte begins no TLS: HTTP, or something else.
+TlsFailure failure_without_tls(char first);
+
 /// What the sessions of one worker share.
 struct TlsScratch {
   static constexpr size_t kIn = 64 << 10;      // ciphertext taken with one recv

@@ -11,6 +11,7 @@
 #include "config/tables.hpp"
 #include "lb/base/hash.hpp"
 #include "lb/proxy/affinity.hpp"
+#include "lb/proxy/explain_connection.hpp"
 #include "lb/proxy/explain_guards.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/redirect.hpp"
@@ -224,14 +225,9 @@ void choose(const Pool& pool, const http1::RequestHead* head, uint64_t key_hash,
   out.why = reason(pool, out, candidate.load(), published.table->candidates().size());
 }
 
-/// A session of a listener of mode: tcp. `authority`: the server name that the client asks for, perhaps with a port.
-void explain_session(const Runtime& runtime, const TcpListener& listener, std::string_view authority,
-                     const std::string& client, Rng& rng, Explanation& out) {
-  out.client = client;
-  const std::string_view name = authority.substr(0, authority.rfind(':'));
-  if (!AddressBlock::parse_address(name)) out.host = name;
-  for (char& c : out.host)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+/// A session of a listener of mode: tcp. `out.host`: the server name that the client asks for.
+void explain_session(const Runtime& runtime, const TcpListener& listener, const std::string& client, Rng& rng,
+                     Explanation& out) {
   const uint32_t index = listener.pool_for(out.host);
   if (index == TcpListener::kNoPool) {
     out.outcome = Outcome::no_route;
@@ -322,6 +318,45 @@ void explain_request(const Runtime& runtime, const Question& question, uint32_t 
   choose(pool, &head, key_hash, rng, out);
 }
 
+/// From the first byte of a request on, in the order of the parser and of Exchange::handle_request.
+void explain_http(const Runtime& runtime, const Question& question, const Url& url, uint32_t listener,
+                  const Approach& approach, const Endpoint& peer, Rng& rng, Explanation& out) {
+  const config::Config& config = *runtime.config;
+  const std::string bytes = request_text(question, url);
+  const auto head = std::make_unique<http1::RequestHead>();
+  const auto parsed = http1::parse_request(bytes, request_rules(config), *head);
+  if (parsed.status != http1::Parse::done) {
+    refuse(out, parsed.status == http1::Parse::error ? parsed.cause : Cause::bad_request, parsed.detail);
+    return;
+  }
+  head->base = bytes.data();
+  if (head->framing == http1::Framing::length && body_too_large(config.limits, head->content_length)) {
+    refuse(out, Cause::body_too_large, "Content-Length is above limits.body_bytes");
+    return;
+  }
+  std::string storage;
+  http1::NormalizedPath path;
+  const char* detail = "";
+  if (!http1::normalize_path(head->path_view(), {config.http.reject_escaped_slash, config.http.reject_path_params},
+                             storage, path, detail)) {
+    refuse(out, Cause::bad_request, detail);
+    return;
+  }
+  out.host = head->host();
+  out.path = path.matched;
+  out.forwarded_path = path.forwarded;
+  out.client = believed_client(*head, config.trusted_proxies, peer, question.client).address;
+  if (!url.scheme.empty() && !explain_host(runtime, listener, approach, http1::host_without_port(head->host()), out))
+    return;
+  if (hops_left(*head) == 0u) {
+    out.outcome = Outcome::respond;
+    out.cause = Cause::max_forwards;
+    out.answer = "200, since Max-Forwards is 0: it asks what stands here, not a backend";
+    return;
+  }
+  explain_request(runtime, question, listener, *head, path, rng, out);
+}
+
 }  // namespace
 
 Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) {
@@ -339,46 +374,22 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   if (!out.question.empty()) return out;
   out.listener = config.listeners[listener].name;
   const bool session = url.scheme == "tcp://" || url.scheme == "tls://";
-  if (const auto& tcp = runtime.tcp[listener]) {
-    explain_session(runtime, *tcp, url.authority, question.client, rng, out);
-    return out;
-  }
-  if (session) {
+  const auto& tcp = runtime.tcp[listener];
+  if (session && !tcp) {
     out.question = fmt::format("listener {} is of mode: http; write http:// in place of {}", out.listener, url.scheme);
     return out;
   }
-
-  const std::string bytes = request_text(question, url);
-  const auto head = std::make_unique<http1::RequestHead>();
-  const auto parsed = http1::parse_request(bytes, request_rules(config), *head);
-  if (parsed.status != http1::Parse::done) {
-    refuse(out, parsed.status == http1::Parse::error ? parsed.cause : Cause::bad_request, parsed.detail);
-    return out;
-  }
-  head->base = bytes.data();
-  if (head->framing == http1::Framing::length && body_too_large(config.limits, head->content_length)) {
-    refuse(out, Cause::body_too_large, "Content-Length is above limits.body_bytes");
-    return out;
-  }
-  std::string storage;
-  http1::NormalizedPath path;
-  const char* detail = "";
-  if (!http1::normalize_path(head->path_view(), {config.http.reject_escaped_slash, config.http.reject_path_params},
-                             storage, path, detail)) {
-    refuse(out, Cause::bad_request, detail);
-    return out;
-  }
-  out.host = head->host();
-  out.path = path.matched;
-  out.forwarded_path = path.forwarded;
-  out.client = believed_client(*head, config.trusted_proxies, *peer, question.client).address;
-  if (hops_left(*head) == 0u) {
-    out.outcome = Outcome::respond;
-    out.cause = Cause::max_forwards;
-    out.answer = "200, since Max-Forwards is 0: it asks what stands here, not a backend";
-    return out;
-  }
-  explain_request(runtime, question, listener, *head, path, rng, out);
+  Approach approach = approach_of(url.scheme, url.authority);
+  if (tcp)
+    approach.tls = runtime.tls[listener] != nullptr;  // tcp:// and tls:// are both a session, as the listener has it
+  out.client = question.client;
+  out.host = approach.server_name;
+  // A path alone is asked of the routes: of its connection nothing is known.
+  if ((tcp || !url.scheme.empty()) && !explain_handshake(runtime, listener, approach, question, out)) return out;
+  if (tcp)
+    explain_session(runtime, *tcp, question.client, rng, out);
+  else
+    explain_http(runtime, question, url, listener, approach, *peer, rng, out);
   return out;
 }
 

@@ -7,6 +7,7 @@
 
 #include "lb/base/cause.hpp"
 #include "lb/base/rng.hpp"
+#include "lb/base/tls_failure.hpp"
 #include "lb/proxy/runtime.hpp"
 
 namespace weir::proxy {
@@ -21,7 +22,7 @@ struct Question {
 
 struct Explanation {
   enum class Outcome {
-    refused,  // cause, detail; by the last of the guards, or, without a route, before one was looked for
+    refused,  // cause, detail; by the last of the guards, or, without a route, before one was looked for (`connection`)
     no_route,
     redirect,
     respond,
@@ -33,8 +34,9 @@ struct Explanation {
     std::string why;        // the first condition that fails
   };
   struct Guard {
-    enum class Verdict { passes, refuses, open };  // open: only the request itself tells
-    std::string rule;                              // "deny", "allow", "rate_limit", "auth"
+    enum class Verdict { passes, refuses, open };  // open: only the request itself, or the client, tells
+    std::string
+        rule;  // "deny", "allow", "rate_limit", "auth"; of a connection "tls", "certificate", "client_auth", "host"
     Verdict verdict = Verdict::passes;
     std::string says;
   };
@@ -51,6 +53,8 @@ struct Explanation {
   Outcome outcome = Outcome::refused;
   Cause cause = Cause::none;  // of an answer of our own
   std::string detail;
+  TlsFailure handshake = TlsFailure::none;   // refused, since it comes to nothing; without a cause nothing is answered
+  std::vector<Guard> connection;             // what TLS says of it; empty: no TLS
   std::string listener, host, path, client;  // no path: a TCP session, whose server name the host is
   std::string forwarded_path;                // as a backend of the route sees it, after its `rewrite`
   std::vector<Skipped> skipped;              // the routes before it, or all

@@ -91,7 +91,8 @@ void Exchange::identify_client() {
 /// connection of its own (RFC 9110 §7.4).
 bool Exchange::misdirected() {
   const net::TlsSession& tls = *connection_->tls();
-  if (!tls.server()->misdirected(tls, http1::host_without_port(head.host()))) return false;
+  const auto host = http1::host_without_port(head.host());
+  if (!tls.server()->misdirected(tls.server_name(), tls.certificate(), host)) return false;
   refuse(Cause::misdirected, "");
   return true;
 }

@@ -1,6 +1,6 @@
 // Routes that no request can reach. Coverage is looked for by one earlier route, and by several that share out its
-// hosts, methods and listeners; not by several that share out paths, headers or query parameters. What is reported is
-// dead for certain.
+// hosts, methods, listeners and what is below its path. Headers, parameters and the hosts below a "*." can't be shared
+// out: there is always a value that none of them names. What is reported is dead for certain.
 #include <algorithm>
 
 #include "lb/route/conditions.hpp"
@@ -20,6 +20,7 @@ class Finder {
       : routes_(routes), index_(routes), listener_count_(config.listeners.size()) {
     for (uint32_t i = 0; i < config.listeners.size(); ++i)
       if (config.listeners[i].mode == config::Mode::http) http_listeners_.push_back(i);
+    for (const auto& route : routes) longest_path_ = std::max(longest_path_, route.path.segments().size());
   }
 
   /// The earlier routes that take all that route `i` could, in their order; none if it can be reached.
@@ -43,7 +44,29 @@ class Finder {
                        [&](uint32_t earlier) { return routes_[earlier].cover(route, listener_count_); });
   }
 
-  /// The route is taken apart into one host, one method and one listener each.
+  /// Adds to `found` those that cover it, parted by its path as far as it takes. False: it can be reached.
+  bool cover(Conditions atom, uint32_t limit, std::vector<uint32_t>& found) const {
+    for (;;) {
+      if (const uint32_t one = first_covering(atom, limit); one < limit) {
+        found.push_back(one);
+        return true;
+      }
+      // Beyond the longest pattern all the rest is the same.
+      auto parts = atom.path.parts();
+      if (parts.empty() || atom.path.segments().size() > longest_path_) return false;
+      PathPattern rest = std::move(parts.back());
+      parts.pop_back();
+      for (auto& part : parts) {
+        atom.path = std::move(part);
+        const uint32_t one = first_covering(atom, limit);
+        if (one == limit) return false;
+        found.push_back(one);
+      }
+      atom.path = std::move(rest);
+    }
+  }
+
+  /// The route is taken apart into one host, one method and one listener each, and these by their path.
   std::vector<uint32_t> covering_together(uint32_t i) const {
     const Conditions& route = routes_[i];
     const auto& listeners = route.any_listener ? http_listeners_ : route.listeners;
@@ -60,9 +83,7 @@ class Finder {
         if (!route.methods.empty()) atom.methods = {route.methods[method]};
         for (const uint32_t listener : listeners) {
           atom.listeners = {listener};
-          const uint32_t one = first_covering(atom, i);
-          if (one == i) return {};
-          found.push_back(one);
+          if (!cover(atom, i, found)) return {};
         }
       }
     }
@@ -75,6 +96,7 @@ class Finder {
   const RouteIndex index_;
   const size_t listener_count_;
   std::vector<uint32_t> http_listeners_;
+  size_t longest_path_ = 0;  // segments
 };
 
 }  // namespace

@@ -175,6 +175,18 @@ bool PathPattern::prefix_covers(const PathPattern& other) const {
   return !other.segments_[own].wild && other.segments_[own].text.starts_with(tail_);
 }
 
+std::vector<PathPattern> PathPattern::parts() const {
+  std::vector<PathPattern> parts;
+  if (kind_ != Kind::below) return parts;
+  std::vector<Segment> longer = segments_;
+  if (!segments_.empty()) parts.push_back({Kind::exact, segments_});
+  longer.push_back({"", false});
+  parts.push_back({Kind::exact, longer});
+  longer.back().wild = true;
+  parts.push_back({Kind::below, std::move(longer)});
+  return parts;
+}
+
 std::string PathPattern::example() const {
   std::string path;
   if (kind_ == Kind::any) return "*";

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace weir::route {
@@ -71,8 +72,11 @@ class PathPattern {
   bool covers(const PathPattern& other) const;
   /// Some path that the pattern matches.
   std::string example() const;
+  /// "/a/*" as "/a", "/a/" and "/a/{x}/*": all that a request can have, whose // are merged. Others can't be parted.
+  std::vector<PathPattern> parts() const;
 
  private:
+  PathPattern(Kind kind, std::vector<Segment> segments) : kind_(kind), segments_(std::move(segments)) {}
   bool below_covers(const PathPattern& other) const;
   bool prefix_covers(const PathPattern& other) const;
   bool segments_cover(const PathPattern& other, size_t count) const;

@@ -46,9 +46,9 @@ class Router {
 };
 
 /// A route that can never be reached: for each of its hosts, methods and listeners an earlier one covers that and its
-/// path, and asks for no header or query parameter that it doesn't ask for too. In the order of the file; covered_by is
-/// the first that does so for all of them, or all that are needed together. Routes that share out paths, headers or
-/// query parameters are not seen.
+/// path, or several do that together, and none of them asks for a header or query parameter that it doesn't ask for
+/// too. In the order of the file; covered_by is the first that does so for all, or all that are needed together. Not
+/// seen are routes that share out a path like "/a*".
 struct DeadRoute {
   uint32_t route;
   std::vector<uint32_t> covered_by;  // in their order, one at least

@@ -3,11 +3,14 @@ import base64
 import json
 import os
 import random
+import ssl
 import tempfile
 import threading
 from urllib.parse import urlencode
 
 from harness import WeirTest, config, echo, request, response, run_command, wait_until
+from tls import CertifiedTest, TlsClient
+from wire import Incomplete
 
 COUNT = 10_000 if os.environ.get("WEIR_FULL") else 400
 ALICE = "alice:$2b$04$abcdefghijklmnopqrstuujZkTwHUiJ9XdZPwKfcfDo7dMp5DjlTu\n"  # "wonderland"
@@ -236,9 +239,94 @@ class Explain(WeirTest):
         with open(path, "w") as file:
             file.write("listeners: { web: { bind: \":8080\" }, more: { bind: [\":8081\", \":80\"] }, db: { bind: \":3306\", mode: tcp, pool: db } }\n"
                        "pools: { app: { backends: { a: \"http://10.0.0.1\" } }, db: { mode: tcp, backends: { d: 10.0.0.2:1 } } }\nroutes: [ { pool: app } ]\n")
-        for url, listener in (("http://a.test/", "more"), ("http://a.test:8080/", "web"), ("https://a.test/", "web"), ("/x", "web"), ("tcp://a.test", "db"), ("tcp://a.test:3306", "db")):
+        for url, listener in (("http://a.test/", "more"), ("http://a.test:8080/", "web"), ("/x", "web"), ("tcp://a.test", "db"), ("tcp://a.test:3306", "db")):
             code, out, err = run_command("explain", path, *(() if url.startswith("tcp") else ("GET",)), url)
             self.assertEqual((code, err, out.split(",")[0]), (0, "", f"listener {listener}"), url)
         code, out, err = run_command("explain", path, "GET", "http://a.test:1/")
         self.assertEqual((code, out, err), (1, "", "weir: no listener has port 1; write the port of one, or --listener NAME: web (8080), more (8081, 80), db (3306)\n"))
         self.assertIn("is of mode: http; write http://", run_command("explain", path, "tcp://a.test:8080")[2])
+
+
+class Connections(CertifiedTest):
+    """What the handshake says, before there is a request: asked, and then done."""
+    timeout = 300
+
+    def setUp(self):
+        super().setUp()
+        self.pems = {name: self.ca.issue(name, names) for name, names in
+                     (("a", ["DNS:a.test", "IP:127.0.0.1"]), ("b", ["DNS:b.test", "DNS:*.b.test"]), ("c", ["DNS:c.test", "DNS:a.test"]))}
+        both = {"certificate": [p for p, _ in self.pems.values()], "key": [k for _, k in self.pems.values()]}
+        self.names = self.pems["a"][0], self.pems["b"][0], self.pems["c"][0]
+        origin = self.origin(echo)
+        self.daemon = self.weir(config(pools={"app": {"backends": {"b1": origin.url}}, "db": {"mode": "tcp", "backends": {"d": origin.address}}}, listeners={
+            "db": {"bind": "127.0.0.1:0", "mode": "tcp", "pool": "db", "tls": {**both, "strict_sni": True}},
+            "web": {"bind": "127.0.0.1:0"}, "tls": {"bind": "127.0.0.1:0", "tls": both}, "strict": {"bind": "127.0.0.1:0", "tls": {**both, "strict_sni": True}},
+            "one": {"bind": "127.0.0.1:0", "tls": {"certificate": self.pems["a"][0], "key": self.pems["a"][1]}},
+            "mutual": {"bind": "127.0.0.1:0", "tls": {**both, "client_ca": self.ca.pem}}},
+            routes=[{"match": {"host": ["a.test", "b.test", "*.b.test", "127.0.0.1"]}, "pool": "app"}]))
+
+    def live(self, listener, scheme, name, host, method, number):
+        """(status, certificate shown); no status: the handshake, or the connection, ends without an answer."""
+        head = request(method, f"/?n={number}", host=host)
+        if scheme == "http":
+            client = self.client(self.daemon, listener)
+            client.send(head)
+            try:
+                return client.read(method).status, None
+            except (OSError, Incomplete):  # perhaps with an alert
+                return None, None
+        lenient = self.ca.client_context()
+        lenient.check_hostname = False
+        try:
+            client = TlsClient(self.daemon.address(listener), lenient, None if name == "127.0.0.1" else name)
+        except ssl.SSLError as error:
+            return ("plain" if listener == "web" else None), str(error)
+        self.addCleanup(client.close)
+        client.send(head)
+        return client.read(method).status, client.shown()
+
+    def test_it_equals_what_a_client_meets(self):
+        seed = random.randrange(1 << 30)
+        rng = random.Random(seed)
+        names = ["a.test", "b.test", "x.b.test", "x.y.b.test", "C.test", "unknown.test", "127.0.0.1"]
+        rules, plain, met = set(), 0, set()
+        for number in range(1000 if os.environ.get("WEIR_FULL") else 150):
+            listener, scheme = rng.choice([("web", "http"), ("web", "https"), ("tls", "http"), ("tls", "https"), ("tls", "https"), ("strict", "https"), ("strict", "https"), ("one", "https")])
+            name, method = rng.choice(names), "GET" if scheme == "https" or rng.random() < 0.7 else "get"
+            host = rng.choice([name, name + ":443", *names])
+            answer = self.daemon.admin("/api/v1/explain?" + urlencode([("method", method), ("url", f"{scheme}://{name}/"), ("listener", listener), ("header", f"Host: {host}")]))
+            told = json.loads(answer.text)
+            status, shown = self.live(listener, scheme, name, host, method, number)
+            where = f"seed {seed}, {listener} {scheme}://{name}/ {host} {method}: {status} {shown}, {told}"
+            rules |= {(g["rule"], g["verdict"]) for g in told["connection"]}
+            met.add((told["outcome"], told["cause"], told["handshake"]))
+            if status == "plain":
+                plain += 1
+                self.assertEqual((told["outcome"], told["cause"], told["status"]), ("refused", "bad_request", 400), where)
+                continue
+            self.assertEqual(told["status"] if told["outcome"] in ("refused", "no_route") else 200, status, where)
+            if scheme == "https" and status:
+                self.assertIn({"a.test": "a.pem", "b.test": "b.pem", "c.test": "c.pem"}[shown], told["connection"][0]["says"], where)
+        # What the log says of the clients of TLS that came to the plain listener.
+        wait_until(lambda: len([r for r in self.daemon.access_log() if (r["listener"], r["cause"]) == ("web", "bad_request")]) == plain)
+        self.assertLessEqual({("tls", "refuses"), ("certificate", "passes"), ("certificate", "open"), ("certificate", "refuses"), ("host", "refuses")}, rules, f"seed {seed}")
+        self.assertLessEqual({("refused", "plain_http_on_tls", "plain_http"), ("refused", "none", "not_tls"), ("refused", "none", "server_name"), ("refused", "misdirected", None)}, met, f"seed {seed}")
+
+    def test_for_people(self):
+        for words, code, wanted in (
+                (("https://a.test/", "--listener", "web"), 1, "server name a.test, client 127.0.0.1\nconnection:\n  no  tls: the listener speaks none: a client's handshake fails, for the answer is plain HTTP; write http:// if something before the listener ends TLS\n→ 400 bad_request\n"),
+                (("http://a.test/", "--listener", "tls"), 1, "connection:\n  no  tls: the listener speaks nothing else; write https://\n→ 400 plain_http_on_tls\n"),
+                (("https://x.test/", "--listener", "strict"), 1, "  no  certificate: none has the name x.test, and strict_sni refuses such clients\n→ no answer: the handshake fails (server_name)\n"),
+                (("https://10.0.0.1/", "--listener", "strict"), 1, "  no  certificate: the client asks for no name, and strict_sni refuses such ones\n→ no answer: the handshake fails (server_name)\n"),
+                (("https://a.test/", "--listener", "tls", "-H", "Host: b.test"), 1, "a.pem has the name a.test\n  no  host: the connection is for a.test, and b.test has another certificate\n→ 421 misdirected\n"),
+                (("https://x.test/", "--listener", "tls"), 1, "a.pem, the first one, for none has the name x.test: a client that checks names goes away\nroutes:\n"),
+                (("https://b.test/", "--listener", "mutual"), 0, "b.pem has the name b.test\n  ?   client_auth: the client has to show a certificate of ")):
+            for told in (self.daemon.command("explain", "--live", "GET", *words), run_command("explain", self.daemon.path, "GET", *words)):
+                self.assertEqual((told[0], told[2]), (code, ""), told)
+                self.assertIn(wanted, told[1])
+        for name, code, wanted in (("x.test", 1, "none has the name x.test, and strict_sni refuses such clients\n→ no answer: the handshake fails (server_name)\n"), ("b.test", 0, "b.pem has the name b.test\n\npool db, ")):
+            told = self.daemon.command("explain", "--live", f"tls://{name}", "--listener", "db")
+            self.assertEqual(told[0], code, told)
+            self.assertIn(wanted, told[1])
+        # A path alone is asked of the routes; nothing is known of its connection.
+        self.assertNotIn("connection:", self.daemon.command("explain", "--live", "GET", "/", "-H", "Host: a.test", "--listener", "strict")[1])

@@ -89,8 +89,19 @@ class Completions(WeirTest):
     def test_files(self):
         for command in ("run", "check", "explain"):
             self.assertEqual(self.complete(command, ""), [":files"], command)
-        self.assertEqual(self.complete("explain", "weir.yaml", ""), [])
-        self.assertEqual(self.complete("explain", "--live", ""), [])
+
+    def test_explain(self):
+        daemon = self.weir(config([self.origin(echo)], listeners={"web": {"bind": ["127.0.0.1:0", "127.0.0.2:0"]}, "within": {"bind": "127.0.0.1:0"}}))
+        for words in (("weir.yaml",), ("--live",), ("--client", "10.0.0.1", "weir.yaml"), ("weir.yaml", "--dev")):
+            self.assertEqual(self.complete("explain", *words, "P"), ["POST", "PUT", "PATCH"], words)
+            self.assertEqual(self.complete("explain", *words, "GET", ""), [], words)
+        for words in ((daemon.path,), (daemon.path, "GET", "/"), ("--live",), ("GET", "/", "--live")):
+            self.assertEqual(self.complete("explain", *words, "--listener", "", WEIR_ADMIN=daemon.socket_path), ["web", "within"], words)
+            self.assertEqual(self.complete("explain", *words, "--listener", "wi", WEIR_ADMIN=daemon.socket_path), ["within"], words)
+        for words in ((), ("/nonexistent.yaml",), ("--live",)):
+            self.assertEqual(self.complete("explain", *words, "--listener", "", WEIR_ADMIN="/nonexistent/admin.sock"), [], words)
+        done = subprocess.run(["bash", "-c", BASH, "bash", os.path.join(COMPLETIONS, "weir.bash"), binary(), "explain", daemon.path, "D"], capture_output=True, text=True, timeout=30)
+        self.assertEqual((done.stdout.split(), done.stderr), (["DELETE"], ""))
 
     def test_backends_of_the_running_daemon(self):
         daemon = self.weir(config([self.origin(echo), self.origin(echo)]))

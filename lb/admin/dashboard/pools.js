@@ -1,6 +1,6 @@
 // Pools and their backends. A row is drawn only while it is near the window: 500 backends cost what fits on the screen.
 import { make, set, set_text, show, Spark } from './dom.js';
-import { age, milliseconds, number, plural } from './text.js';
+import { age, estimate, number, plural } from './text.js';
 import { draw_bar, STATUSES } from './tiles.js';
 
 /** What is spoken to the backends, unless it is HTTP/1.1. */
@@ -69,8 +69,8 @@ class Row {
     set_text(this.errors, number(backend.errors) + ' /s');
     set(this.errors, 'class', backend.errors > 0 ? 'bad' : now.errors ? '' : 'faint');
     set(this.errors, 'title', `${now.errors} since the start: attempts that failed, and answers with 5xx`);
-    set_text(this.p50, milliseconds(backend.latency.p50));
-    set_text(this.p99, milliseconds(backend.latency.p99));
+    set_text(this.p50, estimate(backend.latency.p50));
+    set_text(this.p99, estimate(backend.latency.p99));
     set_text(this.ejections, number(now.ejections));
     set(this.ejections, 'class', now.ejections ? '' : 'faint');
     this.rates.draw(backend.rates);

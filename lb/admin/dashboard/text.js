@@ -16,6 +16,13 @@ export function milliseconds(value) {
   return value.toFixed(value >= 0.95 ? 1 : 2) + ' ms';
 }
 
+/** Of a quantile, which is estimated from the buckets of a histogram; beyond the last bound nothing is known. */
+export function estimate(value) {
+  if (value >= 60000) return '> 60 s';
+  const text = milliseconds(value);
+  return text === '–' ? text : '~' + text;
+}
+
 export function age(seconds) {
   if (seconds === null) return '';
   if (seconds < 90) return Math.floor(seconds) + ' s';

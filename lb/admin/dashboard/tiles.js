@@ -1,6 +1,6 @@
 // The figures of the whole process.
 import { make, set, set_text, Spark } from './dom.js';
-import { bytes, milliseconds, number, plural } from './text.js';
+import { bytes, estimate, number, plural } from './text.js';
 
 function tile(parent, name, chart) {
   const value = make('strong', {}), more = make('span.muted', {});
@@ -38,7 +38,7 @@ export class Tiles {
     put(this.errors, number(model.errors) + ' /s', minute ? `${number(minute)} in the last minute` : 'none in the last minute',
       model.errors ? 'bad' : 'quiet');
     set(this.errors.element, 'title', `In the last minute ${own} by Weir, ${minute - own} answers of backends with 5xx`);
-    put(this.p99, milliseconds(model.p99), `p50 ${milliseconds(model.p50)}, last 10 s`);
+    put(this.p99, estimate(model.p99), `p50 ${estimate(model.p50)}, last 10 s`);
     put(this.inflight, number(model.inflight), `${number(model.waiting)} waiting, ${plural(model.retrying, 'retry').replace('rys', 'ries')}`,
       model.waiting ? 'warn' : 'quiet');
     put(this.connections, number(status.connections), `${bytes(status.memory_bytes)} of memory`);

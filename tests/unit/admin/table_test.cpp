@@ -27,6 +27,40 @@ TEST_CASE("no line is longer than the terminal is wide") {
     for (const auto& line : table.lines(false, width)) CHECK(columns_of(line) <= width);
 }
 
+TEST_CASE("a long reason gets a line of its own, names are cut, and columns go, in this order") {
+  Table table({{.title = "POOL", .least = 6},
+               {.title = "NAME", .least = 6},
+               {"N", true, 1},
+               {"M", true},
+               {.title = "WHY", .below = 1}});
+  table.add({{"app"}, {"a"}, {"1"}, {"22"}, {"fine", Colour::dim}});
+  table.add({{""}, {"a-long-name-of-one"}, {"1"}, {"22"}, {"it does not answer at all"}});
+  CHECK(table.fits(60));
+  CHECK(table.lines(false, 60) == table.lines(false));
+  CHECK_FALSE(table.fits(50));
+  CHECK(table.lines(false, 50) == Lines{"POOL  NAME                N   M", "app   a                   1  22",
+                                        "      a-long-name-of-one  1  22", "      └ it does not answer at all"});
+  CHECK(table.lines(false, 28) == Lines{"POOL  NAME             N   M", "app   a                1  22",
+                                        "      a-long-name-of…  1  22", "      └ it does not answer …"});
+  CHECK(table.lines(false, 20)[2] == "      a-long…  1  22");
+  for (size_t width = 1; width < 80; ++width)
+    for (const auto& line : table.lines(false, width)) CHECK(columns_of(line) <= width);
+}
+
+TEST_CASE("text that may be cut is, before it gets a line of its own") {
+  Table table({{"TIME"}, {"N", true, 1}, {.title = "REQUEST", .least = 8, .below = 0}, {"ID"}});
+  table.add({{"12:00"}, {"7"}, {"GET example.com/a/long/path"}, {"0123456789"}});
+  CHECK(table.lines(false, 40)[1] == "12:00  7  GET example.com/a…  0123456789");
+  CHECK(table.lines(false, 28)[1] == "12:00  GET exam…  0123456789");
+  CHECK(table.lines(false, 22) == Lines{"TIME   N  ID", "12:00  7  0123456789", "└ GET example.com/a/l…"});
+}
+
+TEST_CASE("an estimate from the buckets of a histogram says that it is one") {
+  CHECK(in_estimate(1.74) == "~1.7 ms");
+  CHECK(in_estimate(59'999) == "~60.0 s");
+  CHECK(in_estimate(60'000) == "> 60 s");
+}
+
 TEST_CASE("colours are around the text, not around the blanks") {
   Table table({{"A"}, {"B", true}});
   table.add({{"x", Colour::red}, {"1", Colour::green}});

@@ -1,6 +1,7 @@
 #include "lb/proxy/explain.hpp"
 
 #include "config/load.hpp"
+#include "lb/proxy/explain_connection.hpp"
 #include "tests/catch.hpp"
 
 using namespace weir;
@@ -85,6 +86,29 @@ TEST_CASE("answers of our own") {
   CHECK(world.ask("http://h.example/%00").cause == Cause::bad_request);
   CHECK(world.ask("/a b").cause == Cause::bad_request);
   CHECK(world.ask("/h", {{"Host", "a"}, {"Host", "b"}}).outcome == Outcome::refused);
+}
+
+TEST_CASE("a client of TLS at a listener without: the parser's answer to its first bytes") {
+  World world;
+  auto told = world.ask("https://h.example:80/h");
+  CHECK(told.outcome == Outcome::refused);
+  CHECK(told.cause == Cause::bad_request);
+  CHECK(told.handshake == TlsFailure::none);
+  REQUIRE(told.connection.size() == 1);
+  CHECK(told.connection[0].rule == "tls");
+  CHECK(told.route.empty());
+  told = world.ask("http://h.example/h");
+  CHECK(told.outcome == Outcome::forwarded);
+  CHECK(told.connection.empty());
+}
+
+TEST_CASE("the name that a client of TLS asks for") {
+  CHECK(approach_of("https://", "A.test:8443").server_name == "a.test");
+  CHECK(approach_of("https://", "a.test.").server_name == "a.test");
+  CHECK(approach_of("https://", "127.0.0.1:1").server_name.empty());
+  CHECK(approach_of("https://", "[::1]:443").server_name.empty());
+  CHECK(approach_of("https://", "[::1]").tls);
+  CHECK_FALSE(approach_of("http://", "a.test").tls);
 }
 
 TEST_CASE("OPTIONS with Max-Forwards: the least of its lines counts, and only numbers do") {

@@ -133,7 +133,28 @@ TEST_CASE("coverage of listeners, methods, headers and query") {
   }
 }
 
-TEST_CASE("the earliest route that covers is named, and coverage by two together is not looked for") {
+TEST_CASE("several that share out what is below a path") {
+  config::Config config;
+  config.listeners.emplace_back().name = "web";
+  const auto last = [&](std::vector<const char*> patterns) {
+    config.routes.clear();
+    for (const char* pattern : patterns) config.routes.emplace_back().match = path(pattern);
+    const auto found = find_dead_routes(config);
+    return found.empty() || found.back().route + 1 != config.routes.size() ? std::vector<uint32_t>()
+                                                                           : found.back().covered_by;
+  };
+  using Routes = std::vector<uint32_t>;
+  CHECK(last({"/", "/{x}/*", "/*"}) == Routes{0, 1});
+  CHECK(last({"/a", "/a/", "/a/{x}/*", "/a/*"}) == Routes{0, 1, 2});
+  CHECK(last({"/a", "/a/{x}/*", "/a/*"}).empty());  // "/a/" is left
+  CHECK(last({"/a", "/a/", "/a/{x}", "/a/{x}/", "/a/{y}/{z}/*", "/a/*"}) == Routes{0, 1, 2, 3, 4});
+  CHECK(last({"/a", "/a/", "/a/{x}", "/a/{y}/{z}/*", "/a/*"}).empty());  // "/a/b/" is
+  CHECK(last({"/a*", "/{x}/", "/{x}/{y}/*", "/a/*"}) == Routes{0});
+  CHECK(last({"/", "/{x}", "/{x}/", "/{x}/{y}/b", "/*"}).empty());
+  CHECK(last({"/", "/{x}/*", ""}).empty());  // the "*" of OPTIONS
+}
+
+TEST_CASE("the earliest route that covers is named, and paths like /a* are not shared out") {
   config::Config config;
   for (const char* pattern : {"/b", "/a*", "/a/*", "/a/x"}) config.routes.emplace_back().match = path(pattern);
   const auto found = find_dead_routes(config);

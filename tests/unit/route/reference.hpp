@@ -160,6 +160,13 @@ class Generator {
     while (chance(40)) request.headers.emplace_back(pick({"x-a", "x-b", "x-c"}), pick({"1", "2", "3", ""}));
     return request;
   }
+  /// As the router gets it: no path is empty, and // is merged into /.
+  Request real_request() {
+    auto request = this->request();
+    for (size_t at; (at = request.path.find("//")) != std::string::npos;) request.path.erase(at, 1);
+    if (request.path.empty()) request.path = "/";
+    return request;
+  }
   std::string pattern() {
     std::string text;
     for (uint32_t left = below(4); left > 0; --left) text += "/" + pick({"a", "b", "ab", "abc", "{id}", "{x}"});
