@@ -73,7 +73,7 @@ void Predecessor::failed(int code, const std::string& reason, const std::vector<
   if (::send(fd, text.data(), text.size(), MSG_NOSIGNAL) < 0) log::warn("predecessor_gone");
 }
 
-void Predecessor::attend(boost::asio::io_context& control, std::function<void(const std::vector<net::HandedOrder>&)> go,
+void Predecessor::attend(boost::asio::io_context& control, std::function<void(const net::Go&)> go,
                          std::function<void()> lost) {
   go_ = std::move(go);
   lost_ = std::move(lost);
@@ -110,9 +110,9 @@ void Predecessor::read() {
     try {
       while (const auto message = net::take_message(received_)) {
         if (message->word != "go" || !ready_ || went_) continue;
-        const auto orders = net::orders_of(*message);
+        const auto go = net::Go::from(*message);
         went_ = true;
-        return go_(orders);  // which takes the channel
+        return go_(go);  // which takes the channel
       }
     } catch (const std::exception& wrong) {
       log::error("handover_unreadable", {{"reason", wrong.what()}});

@@ -199,6 +199,19 @@ std::vector<HandedOrder> orders_of(const Message& message) {
   return orders;
 }
 
+Message Go::to_message() const {
+  auto message = orders_message("go", orders);
+  append("health", health, message.lines);
+  return message;
+}
+
+Go Go::from(const Message& message) {
+  Go go{orders_of(message), {}};
+  for (const auto& line : message.lines)
+    if (line.front() == "health") go.health.emplace_back(line.begin() + 1, line.end());
+  return go;
+}
+
 Message count_message(int64_t asked_ns) { return {"count", {{"asked", std::to_string(asked_ns)}}}; }
 
 int64_t asked_by(const Message& count) {

@@ -91,6 +91,19 @@ TEST_CASE("orders come back as they went", "[handover]") {
   CHECK_THROWS(orders_of({"go", {{"order", "app"}}}));
 }
 
+TEST_CASE("what goes at the last moment comes back as it went") {
+  const Go sent{{{"app", "b1", "drain", "uid 0", 1}}, {{"app", "b\t1", "down"}, {}, {"app", "b2"}}};
+  auto message = sent.to_message();
+  CHECK(message.word == "go");
+  message.lines.push_back({"moon", "full"});
+  const auto got = Go::from(message);
+  REQUIRE(got.orders.size() == 1);
+  CHECK(got.orders[0].backend == "b1");
+  CHECK(got.health == sent.health);
+  CHECK(Go::from({"go", {}}).health.empty());
+  CHECK_THROWS(Go::from({"go", {{"order", "app"}}}));
+}
+
 TEST_CASE("what is in flight comes back as it was counted", "[handover]") {
   CHECK(asked_by(count_message(77)) == 77);
   const auto got = inflight_of(inflight_message({77, {{"app", "b 1", 3}}}));
