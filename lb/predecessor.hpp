@@ -57,7 +57,7 @@ class Predecessor {
   std::function<void(const net::Go&)> go_;
   std::function<void()> lost_;
   std::string received_;
-  char buffer_[64 << 10];  // go may be megabytes, and is looked through at each read
+  char buffer_[64 << 10];  // go may be megabytes
   bool ready_ = false, went_ = false;
 };
 

@@ -86,8 +86,8 @@ std::string encode(const Message& message) {
   return out;
 }
 
-std::optional<Message> take_message(std::string& buffer) {
-  const size_t end = buffer.find("\n.\n");
+std::optional<Message> take_message(std::string& buffer, size_t known) {
+  const size_t end = buffer.find("\n.\n", known < 2 ? 0 : known - 2);
   if (end == std::string::npos) {
     if (buffer.size() > kMostOfAMessage) throw std::runtime_error("a message of the other process has no end");
     return std::nullopt;

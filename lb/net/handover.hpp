@@ -39,8 +39,8 @@ inline constexpr size_t kMostOfAMessage =
 std::string encode(const Message& message);
 
 /// Takes the first message from `buffer`; nothing if it is not whole yet. Throws std::runtime_error when it can never
-/// become one.
-std::optional<Message> take_message(std::string& buffer);
+/// become one. `known`: so many bytes of it were there when it was not whole, and needn't be looked through again.
+std::optional<Message> take_message(std::string& buffer, size_t known = 0);
 
 /// What the old process has. The descriptors are those of the process that tells it, which owns them; in the message
 /// they have the numbers under which the new one has them.

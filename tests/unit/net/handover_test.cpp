@@ -25,6 +25,12 @@ TEST_CASE("a message is taken once it is whole", "[handover]") {
   }
   CHECK(take_message(received) == message);
   CHECK_FALSE(take_message(received));
+  for (size_t first = 0; first < text.size(); ++first) {
+    std::string part = text.substr(0, first);
+    CHECK_FALSE(take_message(part));
+    part = text;
+    CHECK(take_message(part, first) == message);
+  }
 }
 
 TEST_CASE("a message without an end is given up", "[handover]") {
@@ -91,7 +97,7 @@ TEST_CASE("orders come back as they went", "[handover]") {
   CHECK_THROWS(orders_of({"go", {{"order", "app"}}}));
 }
 
-TEST_CASE("what goes at the last moment comes back as it went") {
+TEST_CASE("what goes at the last moment comes back as it went", "[handover]") {
   const Go sent{{{"app", "b1", "drain", "uid 0", 1}}, {{"app", "b\t1", "down"}, {}, {"app", "b2"}}};
   auto message = sent.to_message();
   CHECK(message.word == "go");
