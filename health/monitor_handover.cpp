@@ -37,7 +37,8 @@ void Monitor::Impl::recall(Watch& watch, const HandedHealth& handed, bool same_c
   const bool judged = watch.health.recall(handed.known, same_checks, now);
   // Without an event: the process before this one has logged it. What was found here alone is news.
   if (judged || watch.health.status() != BackendStatus::down) show(watch, now);
-  if (handed.since_wall_ns > 0) {
+  const bool same = watch.health.reason() == handed.known.reason;  // else the configuration has ended that state
+  if (same && handed.since_wall_ns > 0) {
     const std::lock_guard lock(watch.state->reason_mutex);
     watch.state->since_wall_ns = handed.since_wall_ns;
   }
