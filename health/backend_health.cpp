@@ -9,6 +9,9 @@ const char* unchecked(const config::Health& health) {
   return health.type == config::Health::Type::none ? "not checked" : "not checked yet";
 }
 
+constexpr const char* kNotAnyMore = "not checked any more";
+constexpr const char* kSwitchedOff = "ejection was switched off";
+
 bool out_of_service(BackendStatus status) { return status == BackendStatus::down || status == BackendStatus::ejected; }
 
 }  // namespace
@@ -22,7 +25,7 @@ BackendHealth::BackendHealth(std::shared_ptr<const config::Pool> pool, Totals to
 void BackendHealth::configure(std::shared_ptr<const config::Pool> pool, Totals totals, TimePoint now) {
   const auto before = std::exchange(pool_, std::move(pool));
   if (health().type == config::Health::Type::none) {
-    if (before->health.type != config::Health::Type::none && !ejected()) reason_ = "not checked any more";
+    if (before->health.type != config::Health::Type::none && !ejected()) reason_ = kNotAnyMore;
     checks_.clear();
   } else if (health() != before->health) {
     checks_.restart();
@@ -30,8 +33,33 @@ void BackendHealth::configure(std::shared_ptr<const config::Pool> pool, Totals t
   if (pool_->eject != before->eject) window_.restart(totals, now);
   if (ejected() && !pool_->eject.enabled) {
     ejection_.end(now);
-    reason_ = "ejection was switched off";
+    reason_ = kSwitchedOff;
   }
+}
+
+KnownHealth BackendHealth::known(TimePoint now) const {
+  return {checks_.state(), ejection_.state(), check_failed_while_ejected_,
+          weight_permille(now) < 1000 ? slow_since_ : TimePoint{}, reason_};
+}
+
+bool BackendHealth::recall(const KnownHealth& known, bool same_checks, TimePoint now) {
+  const bool checked = health().type != config::Health::Type::none;
+  const bool judged = checked && known.checks.verdict != Verdict::unknown;
+  if (judged) checks_.recall(known.checks);
+  if (judged && !same_checks) checks_.restart();
+  if (pool_->eject.enabled) ejection_.recall(known.ejection, pool_->eject, now);
+  check_failed_while_ejected_ = checked && ejected() && known.check_failed_while_ejected;
+  slow_since_ = health().slow_start > std::chrono::milliseconds(0) ? known.slow_since : TimePoint{};
+  const bool found_here = !judged && checks_.verdict() != Verdict::unknown;
+  if (status() == BackendStatus::ejected)
+    reason_ = known.reason;
+  else if (known.ejection.active && !ejected() && !found_here && status() != BackendStatus::down)
+    reason_ = kSwitchedOff;
+  else if (judged || (same_checks && !found_here))
+    reason_ = known.reason;
+  else if (!checked && known.checks.verdict != Verdict::unknown)
+    reason_ = kNotAnyMore;
+  return judged;
 }
 
 void BackendHealth::on_check(bool ok, std::string_view why, TimePoint now) {
@@ -98,7 +126,7 @@ BackendStatus BackendHealth::status() const {
 
 uint32_t BackendHealth::weight_permille(TimePoint now) const {
   // Out of service it takes requests in panic alone, and then as many as the others.
-  if (slow_since_ == TimePoint::min() || out_of_service(status())) return 1000;
+  if (slow_since_ == TimePoint{} || out_of_service(status())) return 1000;
   return slow_start_permille(now - slow_since_, health().slow_start);
 }
 

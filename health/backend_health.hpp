@@ -14,6 +14,16 @@
 
 namespace weir::health {
 
+/// What one process knows of a backend, for the one that takes over from it.
+struct KnownHealth {
+  RiseFall::State checks;
+  Ejection::State ejection;
+  bool check_failed_while_ejected = false;
+  TimePoint slow_since{};  // {}: it doesn't start slowly, or is through with it
+  std::string reason;
+  bool operator==(const KnownHealth&) const = default;
+};
+
 /// Passive ejection stands beside the active checks:
 /// - A backend whose checks fail is down, ejected or not.
 /// - While it is ejected, checks that merely go on succeeding don't bring it back: they succeeded while its requests
@@ -29,6 +39,13 @@ class BackendHealth {
 
   /// A reload. The verdict is kept; other checks than before decide with their first result, none at all means unknown.
   void configure(std::shared_ptr<const config::Pool> pool, Totals totals, TimePoint now);
+
+  /// For the process that takes over.
+  KnownHealth known(TimePoint now) const;
+  /// Goes on where the process before this one is, as far as this configuration lets it end: no verdict of checks that
+  /// there are no more, no ejection where that is off. `same_checks`: that one asks the same; if not, the next check
+  /// decides alone, as at a reload. True if the verdict is taken over, in the place of what was found here so far.
+  bool recall(const KnownHealth& known, bool same_checks, TimePoint now);
 
   /// One check's result; `why` it failed, in words.
   void on_check(bool ok, std::string_view why, TimePoint now);
@@ -48,6 +65,8 @@ class BackendHealth {
 
   /// The operator lets it serve again.
   void on_enabled(TimePoint now) { start_slowly(now); }
+  /// It is new to a service that is running.
+  void on_added(TimePoint now) { start_slowly(now); }
 
   BackendStatus status() const;
   uint32_t weight_permille(TimePoint now) const;
@@ -65,7 +84,7 @@ class BackendHealth {
   FailureWindow window_;
   Totals within_;
   bool check_failed_while_ejected_ = false;
-  TimePoint slow_since_ = TimePoint::min();
+  TimePoint slow_since_{};
   std::string reason_;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
+#include "health/handed.hpp"
 #include "health/monitor_impl.hpp"
 #include "lb/base/log.hpp"
 
@@ -26,6 +27,12 @@ void Monitor::report_failures(std::shared_ptr<BackendState> backend) {
 bool Monitor::order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by) {
   return impl_->obey(*backend, order, by);
 }
+
+std::vector<HandedHealth> Monitor::known() const { return impl_->known(); }
+
+void Monitor::hold() { impl_->holding = true; }
+
+void Monitor::take_over(const std::vector<HandedHealth>& known) { impl_->take_over(known); }
 
 void Monitor::await_more(bool more) {
   impl_->more_to_come = more;
@@ -167,7 +174,7 @@ void Monitor::Impl::on_result(const std::shared_ptr<Watch>& watch, const ProbeRe
   (ok ? watch->state->checks_ok : watch->state->checks_failed).fetch_add(1, std::memory_order_relaxed);
   watch->health.on_check(ok, result.reason, now);
   watch->judged = true;
-  publish(*watch, now);
+  holding ? note_found(*watch, ok, result.reason) : publish(*watch, now);
   note_round();
 }
 

@@ -18,6 +18,8 @@ class io_context;
 
 namespace weir::health {
 
+struct HandedHealth;
+
 /// A pool to look after. `backends` is parallel to `config->backends`.
 struct Target {
   std::shared_ptr<const config::Pool> config;
@@ -44,6 +46,16 @@ class Monitor {
   /// The operator's order, on the control thread. When it returns, requests to come obey it, on every worker; those in
   /// flight go on. `by`: who ordered it, for people. False: it had that order already.
   bool order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by);
+
+  /// What is known of each backend, for the process that takes over.
+  std::vector<HandedHealth> known() const;
+  /// In the process that takes over, before apply(): nothing is published or logged until take_over(). Checks are made
+  /// meanwhile, and the first round of them is waited for as ever.
+  void hold();
+  /// What the process before this one knew, at the last moment; each backend that it had, at the same address, goes on
+  /// from there, and what checks have found here counts as checks after that. The others are new, and start slowly.
+  /// Nothing known at all: all begin as at a start.
+  void take_over(const std::vector<HandedHealth>& known);
 
   /// While it is true, backends are still to come, and the first round isn't done before.
   void await_more(bool more);

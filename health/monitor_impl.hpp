@@ -36,6 +36,11 @@ struct Watch {
   uint64_t probes = 0;           // started under this schedule
   TimePoint next_probe{};
   bool judged = false;  // a probe has ended since it is watched
+  struct Found {        // by the last probes before take_over()
+    bool ok = false;
+    uint32_t in_a_row = 0;
+    std::string reason;
+  } found;
 };
 
 struct PoolWatch {
@@ -58,6 +63,8 @@ struct Monitor::Impl : std::enable_shared_from_this<Impl> {
 
   void apply(std::vector<Target> targets, bool reload);
   void stop();
+  std::vector<HandedHealth> known() const;
+  void take_over(const std::vector<HandedHealth>& handed);
   void on_failures(const std::shared_ptr<BackendState>& backend);
 
   // Membership.
@@ -74,6 +81,10 @@ struct Monitor::Impl : std::enable_shared_from_this<Impl> {
   void on_result(const std::shared_ptr<Watch>& watch, const ProbeResult& result);
   void start_waiting();
   void note_round();
+  void note_found(Watch& watch, bool ok, const std::string& reason);
+
+  // Taking over (monitor_handover.cpp).
+  void recall(Watch& watch, const HandedHealth& handed, bool same_checks, TimePoint now);
 
   // Passive ejection and slow start.
   void arm_tick();
@@ -84,6 +95,7 @@ struct Monitor::Impl : std::enable_shared_from_this<Impl> {
 
   // Publication (monitor_publish.cpp).
   void publish(Watch& watch, TimePoint now);
+  BackendStatus show(Watch& watch, TimePoint now);
   bool obey(BackendState& state, BackendOrder order, const std::string& by);
   void check_availability(PoolWatch& pool);
   void mark_changed(PoolWatch& pool);
@@ -94,6 +106,7 @@ struct Monitor::Impl : std::enable_shared_from_this<Impl> {
   std::function<void(const std::string&)> on_changed;
   boost::asio::steady_timer tick_timer;
   bool ticking = false, stopped = false, flush_posted = false, more_to_come = false;
+  bool holding = false;  // until take_over()
   std::map<std::string, PoolWatch> pools;
   std::unordered_map<const BackendState*, std::shared_ptr<Watch>> watches;
   std::deque<std::shared_ptr<Watch>> waiting;  // due, but kMaxProbes are under way

@@ -68,7 +68,8 @@ size_t PoolWatch::ejected() const {
   }));
 }
 
-void Monitor::Impl::publish(Watch& watch, TimePoint now) {
+/// Makes its state seen; returns the status that was seen before.
+BackendStatus Monitor::Impl::show(Watch& watch, TimePoint now) {
   BackendState& state = *watch.state;
   const BackendStatus to = status_of(watch);
   const BackendStatus from = state.status.load(std::memory_order_relaxed);
@@ -85,22 +86,28 @@ void Monitor::Impl::publish(Watch& watch, TimePoint now) {
     state.weight_permille.store(weight, std::memory_order_relaxed);
     mark_changed(*watch.pool);
   }
-  if (from == to) return;
-  state.status.store(to, std::memory_order_release);
-  const std::string_view name = event_name(from, to);
-  if (name.empty()) {  // unknown and up are the same to requests
+  if (from != to) {
+    state.status.store(to, std::memory_order_release);
     mark_changed(*watch.pool);
-    return;
   }
+  return from;
+}
+
+void Monitor::Impl::publish(Watch& watch, TimePoint now) {
+  if (holding) return;
+  BackendState& state = *watch.state;
+  const BackendStatus from = show(watch, now), to = state.status.load(std::memory_order_relaxed);
+  if (from == to) return;
+  const std::string_view name = event_name(from, to);
+  if (name.empty()) return;  // unknown and up are the same to requests
   state.transitions.fetch_add(1, std::memory_order_relaxed);
   if (name == "backend_ejected") state.ejections.fetch_add(1, std::memory_order_relaxed);
   log::event(in_service(to) || taken_out(to) ? log::Level::info : log::Level::warn, name,
              {{"pool", state.pool},
               {"backend", state.name},
               {"address", state.address.to_string()},
-              {"reason", reason},
+              {"reason", state.reason},  // written by this thread alone
               {"usable", fmt::format("{}/{}", watch.pool->usable(), watch.pool->weighted())}});
-  mark_changed(*watch.pool);
   check_availability(*watch.pool);
 }
 
@@ -124,7 +131,7 @@ bool Monitor::Impl::obey(BackendState& state, BackendOrder order, const std::str
 
 void Monitor::Impl::check_availability(PoolWatch& pool) {
   const size_t usable = pool.usable();
-  if ((usable == 0) == pool.unavailable || more_to_come) return;
+  if ((usable == 0) == pool.unavailable || more_to_come || holding) return;
   pool.unavailable = usable == 0;
   const std::string share = fmt::format("{}/{}", usable, pool.weighted());
   if (pool.unavailable)

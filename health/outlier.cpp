@@ -46,21 +46,38 @@ bool FailureWindow::too_many(Totals within, const config::Eject& eject) {
          within.failures * 100 >= within.requests * eject.error_percent;
 }
 
-Duration Ejection::begin(const config::Eject& eject, TimePoint now) {
+namespace {
+struct Lengths {
+  Duration step, longest;
+};
+Lengths lengths_of(const config::Eject& eject) {
   const Duration step = std::max<Duration>(eject.for_, std::chrono::milliseconds(1));
-  const Duration longest = std::max<Duration>(eject.max, step);
-  if (row_ > 0) row_ -= static_cast<uint32_t>(std::min<int64_t>(row_, (now - ended_) / step));
+  return {step, std::max<Duration>(eject.max, step)};
+}
+}  // namespace
+
+Duration Ejection::begin(const config::Eject& eject, TimePoint now) {
+  const auto [step, longest] = lengths_of(eject);
+  uint32_t& row = state_.row;
+  if (row > 0) row -= static_cast<uint32_t>(std::min<int64_t>(row, (now - state_.ended) / step));
   // Beyond the maximum the row doesn't grow: it would only delay forgiving.
-  if (step * row_ < longest) ++row_;
-  const Duration length = std::min(step * row_, longest);
-  active_ = true;
-  until_ = now + length;
+  if (step * row < longest) ++row;
+  const Duration length = std::min(step * row, longest);
+  state_.active = true;
+  state_.until = now + length;
   return length;
 }
 
 void Ejection::end(TimePoint now) {
-  active_ = false;
-  ended_ = now;
+  state_.active = false;
+  state_.ended = now;
+}
+
+void Ejection::recall(const State& state, const config::Eject& eject, TimePoint now) {
+  const auto [step, longest] = lengths_of(eject);
+  state_ = state;
+  state_.until = std::min(state.until, now + longest);
+  state_.row = static_cast<uint32_t>(std::min<int64_t>(state.row, longest / step + 1));
 }
 
 }  // namespace weir::health

@@ -50,18 +50,27 @@ class FailureWindow {
 /// ejection off the row.
 class Ejection {
  public:
-  bool active() const { return active_; }
-  bool over(TimePoint now) const { return active_ && now >= until_; }
+  bool active() const { return state_.active; }
+  bool over(TimePoint now) const { return active() && now >= state_.until; }
   /// Returns for how long.
   Duration begin(const config::Eject& eject, TimePoint now);
   void end(TimePoint now);
   /// Ejections in a row, the current one included.
-  uint32_t row() const { return row_; }
+  uint32_t row() const { return state_.row; }
+
+  /// All that it knows.
+  struct State {
+    bool active = false;
+    TimePoint until{}, ended{};  // this one, the last one; {}: never
+    uint32_t row = 0;
+    bool operator==(const State&) const = default;
+  };
+  const State& state() const { return state_; }
+  /// Goes on from there, for no longer than these rules allow.
+  void recall(const State& state, const config::Eject& eject, TimePoint now);
 
  private:
-  bool active_ = false;
-  TimePoint until_{}, ended_{};
-  uint32_t row_ = 0;
+  State state_;
 };
 
 }  // namespace weir::health

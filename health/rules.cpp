@@ -11,17 +11,18 @@ using std::chrono::milliseconds;
 
 bool RiseFall::record(bool ok, uint32_t rise, uint32_t fall) {
   const Verdict said = ok ? Verdict::up : Verdict::down;
-  successes_ = ok ? successes_ + 1 : 0;
-  if (said == verdict_) {
-    against_ = 0;
-    decide_alone_ = false;
+  auto& [verdict, decide_alone, against, successes] = state_;
+  successes = ok ? successes + 1 : 0;
+  if (said == verdict) {
+    against = 0;
+    decide_alone = false;
     return false;
   }
-  ++against_;
-  if (!decide_alone_ && against_ < (ok ? rise : fall)) return false;
-  decide_alone_ = false;
-  against_ = 0;
-  verdict_ = said;
+  ++against;
+  if (!decide_alone && against < (ok ? rise : fall)) return false;
+  decide_alone = false;
+  against = 0;
+  verdict = said;
   return true;
 }
 

@@ -20,20 +20,29 @@ class RiseFall {
   /// Takes one result; true if the verdict has changed (unknown → up, too).
   bool record(bool ok, uint32_t rise, uint32_t fall);
   /// The checks themselves have changed (another path): the verdict stays until the next result, which decides alone.
-  void restart() { decide_alone_ = true; }
+  void restart() { state_.decide_alone = true; }
   /// There are no checks any more.
   void clear() { *this = RiseFall(); }
 
-  Verdict verdict() const { return verdict_; }
+  /// All that it knows.
+  struct State {
+    Verdict verdict = Verdict::unknown;
+    bool decide_alone = true;  // the next result does
+    uint32_t against = 0, successes = 0;
+    bool operator==(const State&) const = default;
+  };
+  const State& state() const { return state_; }
+  /// Goes on from there.
+  void recall(const State& state) { state_ = state; }
+
+  Verdict verdict() const { return state_.verdict; }
   /// Results in a row that speak against the verdict.
-  uint32_t against() const { return against_; }
+  uint32_t against() const { return state_.against; }
   /// Successes in a row, whatever the verdict.
-  uint32_t successes() const { return successes_; }
+  uint32_t successes() const { return state_.successes; }
 
  private:
-  Verdict verdict_ = Verdict::unknown;
-  bool decide_alone_ = true;
-  uint32_t against_ = 0, successes_ = 0;
+  State state_;
 };
 
 /// The share of its weight, in permille, that a backend has `elapsed` after its return: max(10 %, elapsed/window),

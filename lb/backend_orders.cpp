@@ -9,6 +9,7 @@
 #include "config/environment.hpp"
 #include "lb/base/log.hpp"
 #include "lb/base/write_file.hpp"
+#include "lb/net/handed_lines.hpp"
 
 namespace weir {
 
@@ -135,10 +136,7 @@ net::Lines BackendOrders::unpersisted() const {
       add(json_of(change));
   for (const auto& [key, change] : stored_)
     if (!changes_.all().contains(key)) add({{"pool", change.pool}, {"backend", change.name}, {"change", kUndone}});
-  if (left_out)
-    log::warn(
-        "handover_incomplete",
-        {{"what", "changes of backends"}, {"left_out", std::to_string(left_out)}, {"reason", "they are too many"}});
+  net::warn_of_gap("changes of backends", left_out, "they are too many");
   return lines;
 }
 
@@ -159,9 +157,7 @@ void BackendOrders::lay_over(const net::Lines& handed) {
     } catch (const std::runtime_error& error) {
       if (wrong++ == 0) why = error.what();
     }
-  if (wrong)
-    log::warn("handover_incomplete",
-              {{"what", "changes of backends"}, {"left_out", std::to_string(wrong)}, {"reason", why}});
+  net::warn_of_gap("changes of backends", wrong, why);
   changes_ = config::BackendChanges(std::move(changes));
 }
 

@@ -72,7 +72,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
       predecessor_(predecessor),
       upgrade_(control_, options.arguments,
                {[this] { return offer(); }, [this](bool copied) { shared_.descriptors_copied = copied; },
-                [this] { return orders(); }, [this](auto& outcome, const auto& unused) { hand_over(outcome, unused); },
+                [this] { return go(); }, [this](auto& outcome, const auto& unused) { hand_over(outcome, unused); },
                 [this](const auto& reason) { take_back(reason); }, [this](const auto& order) { obey(order); },
                 [this] { return inflight(); }}) {
   process_.started_wall_ns = wall_now_ns();
@@ -82,7 +82,7 @@ Daemon::Daemon(const DaemonOptions& options, config::Environment world, config::
   if (const auto settings = access_log_settings(*config_, process_.workers))
     use_access_log(std::make_shared<AccessLog>(*settings));
   monitor_.await_more(true);
-  if (predecessor_) discovery_.recall(predecessor_->handover());
+  if (predecessor_) begin_to_take_over();
   apply(config_, false);
   watch_.start_from(std::move(seen));
   start_admin();

@@ -60,11 +60,13 @@ class Daemon {
   void upgrade(std::function<void(const admin::UpgradeOutcome&)> done);
   net::Handover offer() const;
   std::vector<net::HandedOrder> orders() const;
+  net::Go go() const;
   void hand_over(admin::UpgradeOutcome& outcome, const std::vector<std::string>& unused);
   void look_at_rest();
   void take_back(const std::string& reason);
+  void begin_to_take_over();
   void await_turn();
-  void take_over(const std::vector<net::HandedOrder>& orders);
+  void take_over(const net::Go& go);
   void obey_waiting_orders();
   bool order(const std::shared_ptr<BackendState>& backend, BackendOrder order, const std::string& by);
   void obey(const net::HandedOrder& order);

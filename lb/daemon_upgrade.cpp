@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <exception>
 
+#include "health/handed.hpp"
 #include "lb/base/log.hpp"
 #include "lb/daemon_class.hpp"
 
@@ -66,6 +67,13 @@ std::vector<net::HandedOrder> Daemon::orders() const {
                         backend->ordered_by, backend->ordered_at_ns.load()});
     }
   return orders;
+}
+
+/// Health, too, goes at the last moment: until then we serve, eject backends and check them.
+net::Go Daemon::go() const {
+  auto health = health::lines_of(monitor_.known());
+  net::warn_of_gap("health of backends", health.left_out, "they are too many");
+  return {orders(), std::move(health.lines)};
 }
 
 void Daemon::hand_over(admin::UpgradeOutcome& outcome, const std::vector<std::string>& unused) {
@@ -130,6 +138,11 @@ void Daemon::take_back(const std::string& reason) {
 
 // ---- the new process ----
 
+void Daemon::begin_to_take_over() {
+  discovery_.recall(predecessor_->handover());
+  monitor_.hold();  // what is known of health comes last
+}
+
 void Daemon::await_turn() {
   await_names();
   const auto& handover = predecessor_->handover();
@@ -137,7 +150,7 @@ void Daemon::await_turn() {
   process_.upgrades_ok = handover.upgrades_ok + 1;
   process_.upgrades_failed = handover.upgrades_failed;
   predecessor_->attend(
-      control_, [this](const auto& orders) { take_over(orders); },
+      control_, [this](const auto& go) { take_over(go); },
       [this] {
         log::error("upgrade_abandoned", {{"reason", "the old process has ended, or has given it up"}});
         end();
@@ -150,9 +163,12 @@ void Daemon::await_turn() {
   publish_ready();
 }
 
-void Daemon::take_over(const std::vector<net::HandedOrder>& orders) {
+void Daemon::take_over(const net::Go& go) {
   drain_timer_.cancel();
-  waiting_orders_.add(orders);
+  const auto health = health::handed_health(go.health, monotonic_now());
+  net::warn_of_gap("health of backends", health.wrong, health.first_why);
+  monitor_.take_over(health.known);
+  waiting_orders_.add(go.orders);
   obey_waiting_orders();
   predecessor_->sockets.close_unused();
   const auto pids = predecessors_.pids();

@@ -34,11 +34,6 @@ std::string age(TimePoint then, TimePoint now) {
   return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(now - then).count());
 }
 
-void warn_of_gap(const char* what, size_t left_out, const std::string& reason) {
-  if (left_out)
-    log::warn("handover_incomplete", {{"what", what}, {"left_out", std::to_string(left_out)}, {"reason", reason}});
-}
-
 void log_difference(const config::Pool& pool, const discover::Difference& difference) {
   log::info("backends_changed", {{"pool", pool.name},
                                  {"backends", std::to_string(pool.backends.size())},
@@ -62,8 +57,8 @@ void Discovery::offer(net::Handover& handover, const proxy::Runtime& running) co
   std::vector<const config::Pool*> pools;
   for (const auto& pool : running.pools) pools.push_back(pool->config.get());
   auto names = discover::lines_of(names_.entries()), serving = discover::lines_of(pools);
-  warn_of_gap("names", names.left_out, "they are too many");
-  warn_of_gap("backends", serving.left_out, "they are too many");
+  net::warn_of_gap("names", names.left_out, "they are too many");
+  net::warn_of_gap("backends", serving.left_out, "they are too many");
   handover.names = std::move(names.lines);
   handover.serving = std::move(serving.lines);
 }
@@ -71,8 +66,8 @@ void Discovery::offer(net::Handover& handover, const proxy::Runtime& running) co
 void Discovery::recall(const net::Handover& handover) {
   auto names = discover::handed_names(handover.names, monotonic_now());
   auto serving = discover::handed_pools(handover.serving);
-  warn_of_gap("names", names.wrong, names.first_why);
-  warn_of_gap("backends", serving.wrong, serving.first_why);
+  net::warn_of_gap("names", names.wrong, names.first_why);
+  net::warn_of_gap("backends", serving.wrong, serving.first_why);
   names_.recall(std::move(names.known));
   handed_ = std::move(serving.known);
 }

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <exception>
 #include <stdexcept>
+#include <utility>
 
 #include "lb/base/environment_number.hpp"
 #include "lb/base/log.hpp"
@@ -23,9 +24,11 @@ constexpr int kPatienceMs = 10'000;  // for the first message, which is on its w
 
 net::Message first_message(int channel) {
   std::string received;
+  size_t known = 0;
   char buffer[64 << 10];  // what is known of many names may be megabytes
   while (true) {
-    if (auto message = net::take_message(received)) return *message;
+    if (auto message = net::take_message(received, known)) return *message;
+    known = received.size();
     pollfd readable{channel, POLLIN, 0};
     if (::poll(&readable, 1, kPatienceMs) == 0) throw std::runtime_error("the old process says nothing");
     const ssize_t n = ::recv(channel, buffer, sizeof buffer, 0);
@@ -73,7 +76,7 @@ void Predecessor::failed(int code, const std::string& reason, const std::vector<
   if (::send(fd, text.data(), text.size(), MSG_NOSIGNAL) < 0) log::warn("predecessor_gone");
 }
 
-void Predecessor::attend(boost::asio::io_context& control, std::function<void(const std::vector<net::HandedOrder>&)> go,
+void Predecessor::attend(boost::asio::io_context& control, std::function<void(const net::Go&)> go,
                          std::function<void()> lost) {
   go_ = std::move(go);
   lost_ = std::move(lost);
@@ -106,13 +109,14 @@ void Predecessor::read() {
   socket_->async_read_some(boost::asio::buffer(buffer_), [this](boost::system::error_code error, size_t n) {
     if (error == boost::asio::error::operation_aborted || !socket_) return;
     if (error) return lost_();
+    size_t known = received_.size();
     received_.append(buffer_, n);
     try {
-      while (const auto message = net::take_message(received_)) {
+      while (const auto message = net::take_message(received_, std::exchange(known, 0))) {
         if (message->word != "go" || !ready_ || went_) continue;
-        const auto orders = net::orders_of(*message);
+        const auto go = net::Go::from(*message);
         went_ = true;
-        return go_(orders);  // which takes the channel
+        return go_(go);  // which takes the channel
       }
     } catch (const std::exception& wrong) {
       log::error("handover_unreadable", {{"reason", wrong.what()}});

@@ -36,8 +36,7 @@ class Predecessor {
 
   /// Begins to listen to it, on the control thread. `go`: we are to serve; `lost`: it is gone, or has cancelled, before
   /// that.
-  void attend(boost::asio::io_context& control, std::function<void(const std::vector<net::HandedOrder>&)> go,
-              std::function<void()> lost);
+  void attend(boost::asio::io_context& control, std::function<void(const net::Go&)> go, std::function<void()> lost);
   /// We could serve. Once; later calls do nothing. `forgotten`: what no longer fits of what was handed over.
   void ready(const std::vector<std::string>& forgotten);
   /// The channel, once told to go: nothing more is read from it here.
@@ -55,10 +54,10 @@ class Predecessor {
   UniqueFd channel_;  // until attend()
   std::optional<boost::asio::local::stream_protocol::socket> socket_;
   net::Handover handover_;
-  std::function<void(const std::vector<net::HandedOrder>&)> go_;
+  std::function<void(const net::Go&)> go_;
   std::function<void()> lost_;
   std::string received_;
-  char buffer_[4096];
+  char buffer_[64 << 10];  // go may be megabytes
   bool ready_ = false, went_ = false;
 };
 

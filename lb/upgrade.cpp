@@ -151,7 +151,7 @@ void Upgrade::on_message(const net::Message& message) {
     }
     outcome_.ready_after = since(started_);
     stage_ = Stage::begins_to_serve;
-    send(net::orders_message("go", hooks_.orders()));
+    send(hooks_.go().to_message());
   } else if (message.word == "serving" && stage_ == Stage::begins_to_serve) {
     stage_ = Stage::serves;
     hooks_.hand_over(outcome_, unused_);

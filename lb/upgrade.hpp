@@ -24,7 +24,7 @@ class Upgrade {
     /// True right before this process is copied, false right after: net::spawn.
     std::function<void(bool copied)> copied;
     /// At the last moment.
-    std::function<std::vector<net::HandedOrder>()> orders;
+    std::function<net::Go()> go;
     /// The new process serves; `outcome` wants connections and finishes_for.
     std::function<void(admin::UpgradeOutcome& outcome, const std::vector<std::string>& unused_keys)> hand_over;
     /// It did, and is gone, not in order. What it accepted is lost; what waits is not.

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <stdexcept>
 #include <utility>
 
@@ -13,49 +12,16 @@ namespace weir::discover {
 
 namespace {
 
+using net::handed_number, net::handed_time, net::take_word, net::time_text, net::value_of, net::word_of;
+
 constexpr size_t kFields = 8;  // before the records
 constexpr size_t kServingFields = 6;
-constexpr size_t kReason = 512;    // bytes
-constexpr size_t kOverhead = 128;  // of a line: its numbers, at their longest
+constexpr size_t kReason = 512;  // bytes
 
 constexpr std::array<std::pair<net::DnsType, std::string_view>, 3> kTypes{
     {{net::DnsType::a, "a"}, {net::DnsType::aaaa, "aaaa"}, {net::DnsType::srv, "srv"}}};
 constexpr std::array<std::pair<State, std::string_view>, 3> kStates{
     {{State::ok, "ok"}, {State::missing, "missing"}, {State::failing, "failing"}}};
-
-template <class Table, class Value>
-std::string word_of(const Table& table, Value value) {
-  for (const auto& [known, word] : table)
-    if (known == value) return std::string(word);
-  return {};
-}
-
-template <class Table>
-auto value_of(const Table& table, std::string_view word, const char* what) {
-  for (const auto& [value, known] : table)
-    if (known == word) return value;
-  throw std::runtime_error(fmt::format("there is no {} \"{}\"", what, word.substr(0, 64)));
-}
-
-template <class Number>
-Number number(std::string_view text) {
-  Number value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size())
-    throw std::runtime_error(fmt::format("\"{}\" is no number here", text.substr(0, 64)));
-  return value;
-}
-
-std::string_view word(std::string_view& text) {
-  const size_t end = text.find(' ');
-  const auto word = text.substr(0, end);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  return word;
-}
-
-std::string time_text(TimePoint time) { return std::to_string(time.time_since_epoch().count()); }
-
-TimePoint time_of(const std::string& text) { return TimePoint(Duration(number<int64_t>(text))); }
 
 std::vector<std::string> line_of(const Question& question, const Entry& entry) {
   std::vector<std::string> line{question.name,
@@ -81,16 +47,16 @@ Endpoint address_of(const std::string& text) {
 
 net::SrvRecord service_of(std::string_view text) {
   net::SrvRecord record;
-  record.priority = number<uint16_t>(word(text));
-  record.weight = number<uint16_t>(word(text));
-  record.port = number<uint16_t>(word(text));
+  record.priority = handed_number<uint16_t>(take_word(text));
+  record.weight = handed_number<uint16_t>(take_word(text));
+  record.port = handed_number<uint16_t>(take_word(text));
   record.target = text;
   if (!net::is_dns_name(record.target))
     throw std::runtime_error(fmt::format("\"{}\" is no host name", text.substr(0, 64)));
   return record;
 }
 
-std::pair<Question, Entry> known_of(const std::vector<std::string>& line, TimePoint now) {
+std::pair<Question, Entry> entry_of(const std::vector<std::string>& line, TimePoint now) {
   if (line.size() < kFields) throw std::runtime_error("it is cut short");
   if (line.size() - kFields > net::DnsAnswer::kMaxRecords) throw std::runtime_error("it has too many records");
   const Question question{line[0], value_of(kTypes, line[1], "type")};
@@ -98,11 +64,11 @@ std::pair<Question, Entry> known_of(const std::vector<std::string>& line, TimePo
     throw std::runtime_error(fmt::format("\"{}\" is no host name", question.name.substr(0, 64)));
   Entry entry;
   entry.state = value_of(kStates, line[2], "state");
-  entry.good_at = time_of(line[3]);
-  entry.since = time_of(line[4]);
-  entry.next = std::max(time_of(line[5]), now);
+  entry.good_at = handed_time(line[3]);
+  entry.since = handed_time(line[4]);
+  entry.next = std::max(handed_time(line[5]), now);
   if (entry.good_at > now || entry.since > now) throw std::runtime_error("it is of the future");
-  entry.failures = number<uint32_t>(line[6]);
+  entry.failures = handed_number<uint32_t>(line[6]);
   entry.reason = line[7].substr(0, kReason);
   for (size_t i = kFields; i < line.size(); ++i)
     if (question.type == net::DnsType::srv)
@@ -110,35 +76,6 @@ std::pair<Question, Entry> known_of(const std::vector<std::string>& line, TimePo
     else
       entry.addresses.push_back(address_of(line[i]));
   return {question, std::move(entry)};
-}
-
-/// Lines until they are too many bytes.
-class Collector {
- public:
-  explicit Collector(size_t most) : most_(most) {}
-  void add(std::vector<std::string> line) {
-    size_t size = kOverhead;
-    for (const auto& field : line) size += field.size() + 1;
-    if (bytes_ + size > most_) return void(++out.left_out);
-    bytes_ += size;
-    out.lines.push_back(std::move(line));
-  }
-  SomeLines out;
-
- private:
-  size_t most_, bytes_ = 0;
-};
-
-/// `take` gets each line and what is known so far; it throws std::runtime_error for a line that can't be.
-template <class Known, class Take>
-Handed<Known> taken(const net::Lines& lines, const Take& take) {
-  Handed<Known> out;
-  for (const auto& line : lines) try {
-      take(line, out.known);
-    } catch (const std::runtime_error& error) {
-      if (out.wrong++ == 0) out.first_why = error.what();
-    }
-  return out;
 }
 
 /// It may become a Host field.
@@ -156,10 +93,10 @@ config::Backend backend_of(const std::vector<std::string>& line) {
   backend.address = *address;
   if (!is_authority(line[3])) throw std::runtime_error(fmt::format("\"{}\" is no authority", line[3].substr(0, 64)));
   backend.authority = line[3];
-  backend.weight = number<uint32_t>(line[4]);
+  backend.weight = handed_number<uint32_t>(line[4]);
   if (backend.weight > kMaxWeight) throw std::runtime_error(fmt::format("the weight {} is too great", backend.weight));
   for (std::string_view words = line[5]; !words.empty();) {
-    const auto one = word(words);
+    const auto one = take_word(words);
     backend.discovered |= one == "discovered";
     backend.backup |= one == "backup";
     backend.tls |= one == "tls";
@@ -170,19 +107,19 @@ config::Backend backend_of(const std::vector<std::string>& line) {
 }  // namespace
 
 SomeLines lines_of(const std::map<Question, Entry>& entries, size_t most) {
-  Collector lines(most);
+  net::LineCollector lines(most);
   for (const auto& [question, entry] : entries)
     if (entry.state != State::pending) lines.add(line_of(question, entry));
   return std::move(lines.out);
 }
 
 Handed<std::map<Question, Entry>> handed_names(const net::Lines& lines, TimePoint now) {
-  return taken<std::map<Question, Entry>>(lines,
-                                          [now](const auto& line, auto& known) { known.insert(known_of(line, now)); });
+  return net::known_of<std::map<Question, Entry>>(
+      lines, [now](const auto& line, auto& known) { known.insert(entry_of(line, now)); });
 }
 
 SomeLines lines_of(const std::vector<const config::Pool*>& serving, size_t most) {
-  Collector lines(most);
+  net::LineCollector lines(most);
   for (const auto* pool : serving)
     for (const auto& backend : pool->backends)
       lines.add({pool->name, backend.name, backend.address.to_string(), backend.authority,
@@ -193,7 +130,7 @@ SomeLines lines_of(const std::vector<const config::Pool*>& serving, size_t most)
 }
 
 Handed<std::map<std::string, config::Pool>> handed_pools(const net::Lines& lines) {
-  return taken<std::map<std::string, config::Pool>>(lines, [](const auto& line, auto& known) {
+  return net::known_of<std::map<std::string, config::Pool>>(lines, [](const auto& line, auto& known) {
     auto backend = backend_of(line);
     known[line[0]].backends.push_back(std::move(backend));
   });

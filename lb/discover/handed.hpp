@@ -1,32 +1,23 @@
 // What is known of names, and which backends serve, as lines that one process hands to the next in an upgrade
-// (docs/adr/0005). Pure. The reader may be of another version: it passes over fields behind those that it knows, and
-// over lines that it can't make out.
+// (lb/net/handed_lines.hpp, docs/adr/0005). Pure.
 #pragma once
 #include <map>
 #include <string>
 #include <vector>
 
 #include "lb/discover/names.hpp"
-#include "lb/net/handover.hpp"
+#include "lb/net/handed_lines.hpp"
 
 namespace weir::discover {
 
 /// Bytes of all lines together; what is beyond is left out, and asked for anew by the reader.
 inline constexpr size_t kMostHanded = 8 << 20, kMostServing = 2 << 20;
 
-struct SomeLines {
-  net::Lines lines;
-  size_t left_out = 0;
-};
+using net::Handed, net::SomeLines;
+
 /// Fields: name, type, state, good_at, since, next (ns of CLOCK_MONOTONIC), failures, reason, record …
 SomeLines lines_of(const std::map<Question, Entry>& entries, size_t most = kMostHanded);
 
-template <class Known>
-struct Handed {
-  Known known;
-  size_t wrong = 0;       // lines
-  std::string first_why;  // what is wrong with the first of them
-};
 /// `now`: no answer and no state can be younger.
 Handed<std::map<Question, Entry>> handed_names(const net::Lines& lines, TimePoint now);
 

@@ -86,8 +86,8 @@ std::string encode(const Message& message) {
   return out;
 }
 
-std::optional<Message> take_message(std::string& buffer) {
-  const size_t end = buffer.find("\n.\n");
+std::optional<Message> take_message(std::string& buffer, size_t known) {
+  const size_t end = buffer.find("\n.\n", known < 2 ? 0 : known - 2);
   if (end == std::string::npos) {
     if (buffer.size() > kMostOfAMessage) throw std::runtime_error("a message of the other process has no end");
     return std::nullopt;
@@ -197,6 +197,19 @@ std::vector<HandedOrder> orders_of(const Message& message) {
     if (line.front() == "order")
       orders.push_back({field(line, 1), field(line, 2), field(line, 3), field(line, 4), number<int64_t>(line, 5)});
   return orders;
+}
+
+Message Go::to_message() const {
+  auto message = orders_message("go", orders);
+  append("health", health, message.lines);
+  return message;
+}
+
+Go Go::from(const Message& message) {
+  Go go{orders_of(message), {}};
+  for (const auto& line : message.lines)
+    if (line.front() == "health") go.health.emplace_back(line.begin() + 1, line.end());
+  return go;
 }
 
 Message count_message(int64_t asked_ns) { return {"count", {{"asked", std::to_string(asked_ns)}}}; }

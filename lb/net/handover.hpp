@@ -7,7 +7,7 @@
 //                         changes of backends, the secret of tickets
 //   failed    new → old   code, reason, more lines; then it ends
 //   ready     new → old   it could serve now; the sockets that it has no use for, the changes that no longer fit
-//   go        old → new   it shall; the operator's orders as they are now
+//   go        old → new   it shall; the operator's orders and what is known of backends' health, as they are now
 //   serving   new → old   it does: the old one stops accepting
 //   handed_over  old → new   it has, and speaks no more to those before it
 // Then, from whoever serves now to every older process, over the channels that were handed on:
@@ -33,13 +33,14 @@ struct Message {
   bool operator==(const Message&) const = default;
 };
 
-inline constexpr size_t kMostOfAMessage = 16 << 20;  // bytes; 10,000 orders are about 1 MiB
+inline constexpr size_t kMostOfAMessage =
+    16 << 20;  // bytes; 10,000 orders are about 1 MiB, the health of 10,000 backends 3
 
 std::string encode(const Message& message);
 
 /// Takes the first message from `buffer`; nothing if it is not whole yet. Throws std::runtime_error when it can never
-/// become one.
-std::optional<Message> take_message(std::string& buffer);
+/// become one. `known`: so many bytes of it were there when it was not whole, and needn't be looked through again.
+std::optional<Message> take_message(std::string& buffer, size_t known = 0);
 
 /// What the old process has. The descriptors are those of the process that tells it, which owns them; in the message
 /// they have the numbers under which the new one has them.
@@ -85,6 +86,15 @@ struct HandedOrder {
 Message orders_message(std::string word, const std::vector<HandedOrder>& orders);
 /// Throws std::runtime_error if one is cut short.
 std::vector<HandedOrder> orders_of(const Message& message);
+
+/// What the new process gets at the last moment.
+struct Go {
+  std::vector<HandedOrder> orders;
+  Lines health;  // of backends, health/handed.hpp
+  Message to_message() const;
+  /// Throws std::runtime_error if an order is cut short.
+  static Go from(const Message& message);
+};
 
 /// What a process has in flight.
 struct Inflight {

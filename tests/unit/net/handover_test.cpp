@@ -25,6 +25,12 @@ TEST_CASE("a message is taken once it is whole", "[handover]") {
   }
   CHECK(take_message(received) == message);
   CHECK_FALSE(take_message(received));
+  for (size_t first = 0; first < text.size(); ++first) {
+    std::string part = text.substr(0, first);
+    CHECK_FALSE(take_message(part));
+    part = text;
+    CHECK(take_message(part, first) == message);
+  }
 }
 
 TEST_CASE("a message without an end is given up", "[handover]") {
@@ -89,6 +95,19 @@ TEST_CASE("orders come back as they went", "[handover]") {
   CHECK(got[0].at_ns == 123456789012345);
   CHECK(got[1].order == "disable");
   CHECK_THROWS(orders_of({"go", {{"order", "app"}}}));
+}
+
+TEST_CASE("what goes at the last moment comes back as it went", "[handover]") {
+  const Go sent{{{"app", "b1", "drain", "uid 0", 1}}, {{"app", "b\t1", "down"}, {}, {"app", "b2"}}};
+  auto message = sent.to_message();
+  CHECK(message.word == "go");
+  message.lines.push_back({"moon", "full"});
+  const auto got = Go::from(message);
+  REQUIRE(got.orders.size() == 1);
+  CHECK(got.orders[0].backend == "b1");
+  CHECK(got.health == sent.health);
+  CHECK(Go::from({"go", {}}).health.empty());
+  CHECK_THROWS(Go::from({"go", {{"order", "app"}}}));
 }
 
 TEST_CASE("what is in flight comes back as it was counted", "[handover]") {
