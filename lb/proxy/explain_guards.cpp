@@ -80,7 +80,7 @@ bool explain_guards(const Route& route, const Question& question, const http1::R
                     const http1::NormalizedPath& path, Explanation& out) {
   if (!ask_addresses(route, out)) return false;
   if (route.limiter &&
-      !ask_limiter(*route.limiter, question, key_value(route.limiter->limit().key, head, path, out.client), out))
+      !ask_limiter(*route.limiter, question, key_value(route.limiter->limit().key, {head, {}}, path, out.client), out))
     return false;
   const auto& auth = route.config->auth;
   if (!auth) return true;
