@@ -18,6 +18,8 @@ AddressVerdict judge_address(const Route& route, std::string_view client);
 
 /// The bucket of `rate_limit`. Requests without the key share one: leaving it out must not be a way around the limit.
 uint64_t rate_bucket(std::string_view key);
+/// Why a request is refused that has more values for the key than KeyValues::kMost.
+inline constexpr const char* kTooManyKeys = "more than 4 different values for the key of rate_limit";
 
 /// What a request says in Authorization to `auth: { basic: … }`.
 enum class Login : uint8_t {
