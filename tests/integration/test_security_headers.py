@@ -45,7 +45,7 @@ class Untrusted(SharedTest):
 
     def test_connection_may_not_name_what_matters(self):
         for name in ("Host", "Content-Length", "Transfer-Encoding", "Authorization", "Cookie", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto",
-                     "X-Request-Id", "Via", "x-forwarded-host"):
+                     "X-Request-Id", "Via", "x-forwarded-host", "X-Forwarded", "X-Remote-User", "x-client-cert-subject", "traceparent", "Tracestate"):
             with self.subTest(name=name):
                 self.assert_refused(request("POST", "/UNIQUE", {"Connection": "keep-alive, " + name, "Authorization": "a", "Cookie": "b=c"}, b"x"), 400)
 
@@ -135,6 +135,19 @@ class Underscores(WeirTest):
         daemon = self.weir(config([origin], http={"underscores": "allow"}))
         self.assertEqual(daemon.get("/", {"X_A": "1"}).status, 200)
         self.assertEqual(origin.requests[0].all("x_a"), ["1"])
+
+    def test_allowed_ones_are_none_of_our_fields(self):
+        """To CGI and WSGI they would be: HTTP_X_REAL_IP."""
+        forged = {"X_Forwarded_For": "6.6.6.6", "x_real_ip": "6.6.6.6", "X-Client_Cert_Subject": "CN=root", "X_Remote_User": "root", "X_FORWARDED_PROTO": "https",
+                  "X_Request_Id": "evil", "Proxy_Authorization": "evil"}
+        for trusted in ([], ["127.0.0.0/8"]):
+            with self.subTest(trusted=trusted):
+                origin = self.origin(echo)
+                daemon = self.weir(config([origin], http={"underscores": "allow"}, trusted_proxies=trusted))
+                self.assertEqual(daemon.get("/", {**forged, "X_Mine": "1"}).status, 200)
+                names = [line.partition(b":")[0] for line in origin.requests[0].raw_head.split(b"\r\n")[1:]]
+                self.assertEqual([name for name in names if b"_" in name], [b"X_Mine"])
+                self.assertEqual(daemon.metrics().sum("weir_request_headers_dropped_total", reason="underscore"), len(forged))
 
 
 class Decisions(WeirTest):
