@@ -3,6 +3,7 @@ import json
 import tempfile
 
 from harness import SharedTest, WeirTest, config, echo, request, response, run_command
+from tls import Authority, CertifiedTest, TlsClient
 
 FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "X-Forwarded-Port": "evil",
           "X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Request-Id": "forged", "X-Forwarded-Server": "evil", "X-Forwarded-Prefix": "/evil",
@@ -216,6 +217,23 @@ class Decisions(WeirTest):
                 self.assertNotEqual(code, 0)
                 self.assertIn(words, out + err)
                 self.assertRegex(out + err, r":\d+:\d+: route 1: ")
+
+
+class Certificates(CertifiedTest):
+    def test_routes_and_keys_see_the_certificate_alone(self):
+        site, people = self.ca.issue("a", ["DNS:a.test"]), Authority(self.folder, "people")
+        ann = people.issue("ann", ["DNS:ann.people.test"], subject="/O=Weir/OU=A, B/CN=ann")
+        subject = "CN=ann,OU=A\\, B,O=Weir"
+        routes = [{"match": {"header": {"X-Client-Cert-Subject": subject, "X-Client-Cert-Names": "*"}}, "respond": {"body": "for ann"},
+                   "rate_limit": {"key": {"header": "X-Client-Cert-Fingerprint"}, "rate": "2/h"}}, {"pool": "app"}]
+        tls = {"certificate": site[0], "key": site[1], "client_ca": people.pem, "client_auth": "optional"}
+        daemon = self.weir(config([self.origin()], listener={"tls": tls}, trusted_proxies=["127.0.0.0/8"], routes=routes))
+        forged = {"X-Client-Cert-Subject": subject, "X-Client-Cert-Names": "ann", "X-Client-Cert-Fingerprint": "1"}
+        with TlsClient(daemon.address(), self.ca.client_context()) as stranger:
+            self.assertEqual(stranger.get("/", forged).text, "origin")
+        with TlsClient(daemon.address(), self.ca.client_context(certificate=ann)) as client:
+            self.assertEqual(client.get("/", {"X-Client-Cert-Subject": "CN=root"}).text, "for ann")
+            self.assertEqual([client.get("/", {"X-Client-Cert-Fingerprint": str(i)}).status for i in range(2)], [200, 429])
 
 
 class Responses(WeirTest):

@@ -244,17 +244,6 @@ class Clients(TlsTest):
         for seen in origin.requests:
             self.assertIsNone(seen.header("X-Client-Cert-Subject"))
 
-    def test_routes_see_the_certificate_alone(self):
-        ann = "CN=ann,OU=A\\, B,O=Weir"
-        routes = [{"match": {"header": {"X-Client-Cert-Subject": ann, "X-Client-Cert-Names": "*"}}, "respond": {"body": "for ann"},
-                   "rate_limit": {"key": {"header": "X-Client-Cert-Fingerprint"}, "rate": "2/h"}}, {"pool": "app"}]
-        daemon = self.serve(tls={"client_ca": self.people.pem, "client_auth": "optional"}, trusted_proxies=["127.0.0.0/8"], routes=routes)
-        forged = {"X-Client-Cert-Subject": ann, "X-Client-Cert-Names": "ann", "X-Client-Cert-Fingerprint": "1"}
-        self.assertEqual(self.tls_client(daemon).get("/", forged).text, "origin")
-        client = self.tls_client(daemon, certificate=self.ann)
-        self.assertEqual(client.get("/", {"X-Client-Cert-Subject": "CN=root"}).text, "for ann")
-        self.assertEqual([client.get("/", {"X-Client-Cert-Fingerprint": str(i)}).status for i in range(2)], [200, 429])
-
     def test_a_resumed_session_keeps_its_identity(self):
         origin = self.origin()
         daemon = self.serve([origin], tls={"client_ca": self.people.pem})
