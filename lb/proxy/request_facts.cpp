@@ -4,6 +4,7 @@
 
 #include "lb/base/own_fields.hpp"
 #include "lb/net/cookies.hpp"
+#include "lb/route/query.hpp"
 
 namespace weir::proxy {
 
@@ -53,8 +54,8 @@ void for_each_parameter(std::string_view query, std::string_view name, Each each
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
     const std::string_view pair = query.substr(0, end);
-    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name) &&
-        !each(pair.substr(name.size() + 1)))
+    const size_t equals = pair.find('=');
+    if (equals != pair.npos && route::decoded_equals(pair.substr(0, equals), name) && !each(pair.substr(equals + 1)))
       return;
     query.remove_prefix(std::min(end + 1, query.size()));
   }
@@ -208,7 +209,8 @@ std::string_view key_value(const config::KeySpec& key, const BelievedFields& fie
 KeyValues key_values(const config::KeySpec& key, const BelievedFields& fields, const http1::NormalizedPath& path,
                      std::string_view client) {
   KeyValues found;
-  if (const auto* part = present(key, fields, path, client))
+  if (const auto* part = present(key, fields, path, client)) {
+    found.encoded = part->kind == config::KeySpec::Kind::query;
     for_each_key(*part, fields, path, client, [&](std::string_view value) {
       const auto known = found.all();
       if (value.empty() || std::find(known.begin(), known.end(), value) != known.end()) return true;
@@ -216,6 +218,7 @@ KeyValues key_values(const config::KeySpec& key, const BelievedFields& fields, c
       if (!found.more) found.values[found.count++] = value;
       return !found.more;
     });
+  }
   if (found.count == 0) found.values[found.count++] = {};
   return found;
 }

@@ -63,7 +63,8 @@ struct KeyValues {
   static constexpr size_t kMost = 4;
   std::array<std::string_view, kMost> values;
   size_t count = 0;
-  bool more = false;  // than kMost
+  bool more = false;     // than kMost
+  bool encoded = false;  // as they stand in a query: %61 is a
   std::span<const std::string_view> all() const { return {values.data(), count}; }
 };
 KeyValues key_values(const config::KeySpec& key, const BelievedFields& fields, const http1::NormalizedPath& path,

@@ -133,6 +133,10 @@ class RateLimit(WeirTest):
                 self.assertEqual(ask("a", "b", "c", "d", "e"), 400)
                 wait_until(lambda: daemon.errors("bad_request") == 1)
 
+    def test_a_query_has_many_spellings(self):
+        daemon = self.weir(limited(self.origin(), {"key": {"query": "k"}, "rate": "2/h"}))
+        self.assertEqual([self.statuses(daemon, 1, target="/limited?" + query)[0] for query in ("k=real", "k=re%61l", "%6b=r%65al", "k=real")], [200, 200, 429, 429])
+
     def test_a_route_that_answers_itself(self):
         daemon = self.weir(config([self.origin()], routes=[
             {"match": {"path": "/fixed"}, "respond": {"status": 200, "body": "ok"}, "rate_limit": {"key": "client", "rate": "1/h"}}, {"pool": "app"}]))

@@ -1,6 +1,7 @@
 // What of a request is believed, and what conditions and keys therefore see.
 #include "lb/proxy/request_facts.hpp"
 
+#include "lb/proxy/guard_rules.hpp"
 #include "tests/catch.hpp"
 
 using namespace weir;
@@ -93,8 +94,17 @@ TEST_CASE("C5 all values of a key count for a limit, each once") {
   CHECK(Asked("Connection: x-k\r\nX-K: 1\r\n").keys(header("x-k")) == Strings{""});
   CHECK(Asked("Cookie: c=1; d=2; c=3\r\nCookie: c=; c=4\r\n").keys(cookie) == Strings{"1", "3", "4"});
   CHECK(Asked("").keys(query) == Strings{"q1", "q2"});
+  CHECK(Asked("", false, false, "GET /?%6b=a%2Bb&k&kk=1&k=a+b HTTP/1.1").keys(query) == Strings{"a%2Bb", "a+b"});
   const KeySpec first{KeySpec::Kind::first_of, "", {header("x-k"), query, {KeySpec::Kind::client, "", {}}}};
   CHECK(Asked("").keys(first) == Strings{"q1", "q2"});
   CHECK(Asked("X-K: a\r\nX-K: b\r\n").keys(first) == Strings{"a", "b"});
   CHECK(Asked("", false, false, "GET / HTTP/1.1").keys(first) == Strings{"192.0.2.1"});
+}
+
+TEST_CASE("a bucket has one value, however a query spells it") {
+  CHECK(rate_bucket("re%61l%20x", true) == rate_bucket("real x", true));
+  CHECK(rate_bucket("real+x", true) == rate_bucket("real x", false));
+  CHECK(rate_bucket("100%", true) == rate_bucket("100%", false));
+  CHECK(rate_bucket("a%2", true) == rate_bucket("a%2", false));
+  CHECK(rate_bucket("re%61l", false) != rate_bucket("real", false));
 }
