@@ -6,6 +6,7 @@
 #include <set>
 
 #include "config/addresses.hpp"
+#include "config/field_checks.hpp"
 #include "config/suggest.hpp"
 #include "config/tables.hpp"
 #include "config/tcp_tables.hpp"
@@ -177,6 +178,7 @@ void validate(Reader& in, const Node& root, const Config& config) {
   check_binds(in);
   check_secret(in, root, config);
   if (!has_any(root, "trusted_proxies")) check_proxy_protocol(in, config);
+  if (!has_any(root, "trusted_proxies") || !config.trusted_proxies.empty()) check_fields(in, root, config);
   check_timeouts(in, config);
   check_loops(in, root, config);
   // With errors about, what seems unused may be used by something that was refused.

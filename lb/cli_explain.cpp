@@ -165,6 +165,9 @@ void print(const json::value& told) {
   fmt::print("listener {}, host {}, path {}, client {}\n", text(told, "listener"), text(told, "host"),
              text(told, "path"), text(told, "client"));
   print_guards(told, "connection", colours);
+  // An older daemon doesn't say it.
+  if (const auto* dropped = told.as_object().if_contains("dropped"))
+    for (const auto& field : dropped->as_array()) fmt::print("dropped {}\n", std::string_view(field.as_string()));
   if (routed || outcome == "no_route") {
     fmt::print("routes:\n");
     print_route(told, colours);

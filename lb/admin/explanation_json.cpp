@@ -73,6 +73,9 @@ std::string explanation_json(const proxy::Explanation& told) {
   object["host"] = valid_utf8(told.host);
   object["path"] = valid_utf8(told.path);
   object["forwarded_path"] = valid_utf8(told.forwarded_path);
+  json::array dropped;
+  for (const auto& field : told.dropped) dropped.emplace_back(valid_utf8(field));
+  object["dropped"] = std::move(dropped);
   json::array skipped;
   for (const auto& route : told.skipped)
     skipped.push_back({{"route", route.route}, {"at", route.at}, {"why", valid_utf8(route.why)}});

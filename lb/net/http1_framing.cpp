@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lb/base/own_fields.hpp"
 #include "lb/net/http1_head.hpp"
 
 namespace weir::http1::detail {
@@ -33,21 +34,17 @@ Coding parse_transfer_encoding(std::string_view value) {
 
 namespace {
 
-// What C3 protects by id; the other X-Forwarded-* are recognised by their beginning.
+// What C3 protects beside own_field().
 constexpr uint64_t kProtected = bit(FieldId::host) | bit(FieldId::content_length) | bit(FieldId::transfer_encoding) |
-                                bit(FieldId::authorization) | bit(FieldId::cookie) | bit(FieldId::x_forwarded_for) |
-                                bit(FieldId::x_forwarded_host) | bit(FieldId::x_forwarded_port) |
-                                bit(FieldId::x_forwarded_proto) | bit(FieldId::forwarded) | bit(FieldId::x_real_ip) |
-                                bit(FieldId::x_request_id) | bit(FieldId::via);
+                                bit(FieldId::authorization) | bit(FieldId::cookie) | bit(FieldId::via) |
+                                bit(FieldId::traceparent) | bit(FieldId::tracestate);
 
 // Each option is compared with each field: without a bound a 32 KiB head of commas would cost milliseconds.
 constexpr unsigned kMaxOptions = 64;
 
 void nominate(Head& head, std::string_view option, ConnectionOptions& options) {
   const FieldId id = field_id(option);
-  constexpr std::string_view kForwardedPrefix = "x-forwarded-";
-  if (kProtected & bit(id) || equals_ignore_case(option.substr(0, kForwardedPrefix.size()), kForwardedPrefix))
-    options.protected_ = true;
+  if (kProtected & bit(id) || own_field(option) != OwnField::none) options.protected_ = true;
   if (id == FieldId::upgrade) options.upgrade = true;
   if (id == FieldId::keep_alive) options.keep_alive = true;
   if (id != FieldId::other) {

@@ -1,6 +1,7 @@
 // Request heads (RFC 9112 §3, §5, §6; security-rules A, B, C).
 #include <algorithm>
 
+#include "lb/base/own_fields.hpp"
 #include "lb/net/http1_head.hpp"
 
 namespace weir::http1 {
@@ -192,6 +193,16 @@ ParseResult check_field(Field& field, uint64_t seen_before, RequestHead& head) {
   }
 }
 
+/// With each "_" as "-", which CGI and WSGI make one of, is it a field that we write or take away? Such a spelling is
+/// forged, whoever sends it: a trusted proxy passes on what it doesn't know.
+bool stands_for_ours(std::string_view name) {
+  if (own_field(name) != OwnField::none) return true;
+  std::array<char, 32> room;  // longer than any known name
+  if (name.size() > room.size()) return false;
+  std::replace_copy(name.begin(), name.end(), room.begin(), '_', '-');
+  return kHopByHop & bit(field_id({room.data(), name.size()}));
+}
+
 ParseResult take_fields(Cursor& cursor, const RequestRules& rules, RequestHead& head) {
   const uint32_t max_fields = std::min(rules.header_count, kMaxFields);
   while (true) {
@@ -207,8 +218,9 @@ ParseResult take_fields(Cursor& cursor, const RequestRules& rules, RequestHead& 
     if (kChecked & bit(field.id)) {
       const ParseResult checked = check_field(field, seen_before, head);
       if (checked.status == Parse::error) return checked;
-    } else if (result.classes & kUnderscore && rules.underscores != RequestRules::Underscores::allow) [[unlikely]] {
+    } else if (result.classes & kUnderscore) [[unlikely]] {
       if (rules.underscores == RequestRules::Underscores::reject) return bad_request("underscore in a header name");
+      if (rules.underscores == RequestRules::Underscores::allow && !stands_for_ours(head.name(field))) continue;
       field.drop = true;
       ++head.underscores_dropped;
     }

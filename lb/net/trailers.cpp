@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "lb/base/own_fields.hpp"
 #include "lb/net/http1.hpp"
 
 namespace weir {
@@ -24,7 +25,7 @@ constexpr uint64_t kOfHeadsAlone =
     bit(FieldId::x_forwarded_proto) | bit(FieldId::x_real_ip) | bit(FieldId::x_request_id) | bit(FieldId::traceparent) |
     bit(FieldId::tracestate);
 
-constexpr std::array<std::string_view, 18> kOthers{"age",
+constexpr std::array<std::string_view, 17> kOthers{"age",
                                                    "cache-control",
                                                    "content-encoding",
                                                    "content-range",
@@ -40,9 +41,7 @@ constexpr std::array<std::string_view, 18> kOthers{"age",
                                                    "vary",
                                                    "warning",
                                                    "www-authenticate",
-                                                   "authentication-info",
-                                                   "x-remote-user"};
-constexpr std::array<std::string_view, 2> kBeginnings{"x-forwarded-", "x-client-cert-"};
+                                                   "authentication-info"};
 
 }  // namespace
 
@@ -50,11 +49,7 @@ bool allowed_in_trailers(std::string_view name) {
   const FieldId id = http1::field_id(name);
   if (id != FieldId::other) return (kOfHeadsAlone & bit(id)) == 0;
   const auto is = [name](std::string_view one) { return http1::equals_ignore_case(name, one); };
-  const auto begins = [name](std::string_view one) {
-    return http1::equals_ignore_case(name.substr(0, one.size()), one);
-  };
-  return std::none_of(kOthers.begin(), kOthers.end(), is) &&
-         std::none_of(kBeginnings.begin(), kBeginnings.end(), begins);
+  return own_field(name) == OwnField::none && std::none_of(kOthers.begin(), kOthers.end(), is);
 }
 
 }  // namespace weir

@@ -5,6 +5,7 @@
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_stream.hpp"
+#include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/upstream.hpp"
 
 namespace weir::proxy {
@@ -87,7 +88,7 @@ void Exchange::send_request() {
   RequestContext context = request_context();
   context.pool = pool_->pool->config.get();
   context.backend = &context.pool->backends[backend_index_];
-  context.upgrade = upgrade_ = wants_upgrade();
+  context.upgrade = upgrade_ = wants_upgrade(head);
   context.trailers = upstream_->framed && http1::field_contains(head, http1::FieldId::te, "trailers");
   if (hide_cookie_) context.hidden_cookie = context.pool->affinity->cookie;
   if (trace_.on) context.traceparent = traceparent(attempts_);
@@ -118,12 +119,6 @@ RequestContext Exchange::request_context() const {
     context.identity = tls->identity();
   }
   return context;
-}
-
-/// RFC 9110 §7.8; an Upgrade with a body, or to h2c, is forwarded as an ordinary request (security-rules A10).
-bool Exchange::wants_upgrade() const {
-  return head.connection_upgrade && head.minor != 0 && head.framing == http1::Framing::none &&
-         head.has(http1::FieldId::upgrade) && !http1::field_contains(head, http1::FieldId::upgrade, "h2c");
 }
 
 // ---- failure ----

@@ -27,6 +27,7 @@
 
 namespace weir::proxy {
 
+struct BelievedFields;
 class BodyEncoder;
 class DownstreamConnection;
 
@@ -147,6 +148,7 @@ class Exchange final : public Timer, public UpstreamUser {
   Ticket ticket() { return {&worker_, this, serial_}; }
   uint64_t key_hash(const WorkerPool& pool);
   std::string_view key_value(const config::KeySpec& key) const;
+  BelievedFields fields() const;
 
   // guards.cpp
   bool pass_guards();
@@ -166,7 +168,6 @@ class Exchange final : public Timer, public UpstreamUser {
   void stash_body();
   void send_request();
   RequestContext request_context() const;
-  bool wants_upgrade() const;
   void attempt_failed(Cause why, route::FailureKind kind);
   void bad_response(Cause why);
   void upstream_broken(Cause why);

@@ -12,6 +12,7 @@
 #include "lb/base/hash.hpp"
 #include "lb/proxy/affinity.hpp"
 #include "lb/proxy/explain_connection.hpp"
+#include "lb/proxy/explain_fields.hpp"
 #include "lb/proxy/explain_guards.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/redirect.hpp"
@@ -289,7 +290,8 @@ void explain_answer(const config::Route& route, const http1::RequestHead& head, 
 void explain_request(const Runtime& runtime, const Question& question, uint32_t listener,
                      const http1::RequestHead& head, const http1::NormalizedPath& path, Rng& rng, Explanation& out) {
   const config::Config& config = *runtime.config;
-  const route::Request request = route_request(head, path, listener);
+  const BelievedFields fields{head, {}};
+  const route::Request request = route_request(fields, path, listener);
   const uint32_t matched = runtime.router->match(request);
   const auto before = std::min<size_t>(matched, config.routes.size());
   for (uint32_t i = 0; i < before; ++i)
@@ -311,7 +313,7 @@ void explain_request(const Runtime& runtime, const Question& question, uint32_t 
   uint64_t key_hash = 0;
   if (const auto& key = pool.config->balance.key) {
     out.key_from = config::show_key(*key);
-    out.key = key_value(*key, head, path, out.client);
+    out.key = key_value(*key, fields, path, out.client);
     out.key_missing = out.key.empty();
     key_hash = out.key_missing ? rng() : stable_hash(out.key);
   }
@@ -345,7 +347,12 @@ void explain_http(const Runtime& runtime, const Question& question, const Url& u
   out.host = head->host();
   out.path = path.matched;
   out.forwarded_path = path.forwarded;
-  out.client = believed_client(*head, config.trusted_proxies, peer, question.client).address;
+  const Client client = believed_client(*head, config.trusted_proxies, peer, question.client);
+  out.client = client.address;
+  const auto& tls = config.listeners[listener].tls;
+  const bool asks_certificates = tls && tls->client_ca;
+  drop_unbelieved(*head, client.trusted_peer, asks_certificates);
+  out.dropped = explain_dropped(*head, client.trusted_peer, asks_certificates);
   if (!url.scheme.empty() && !explain_host(runtime, listener, approach, http1::host_without_port(head->host()), out))
     return;
   if (hops_left(*head) == 0u) {

@@ -57,6 +57,7 @@ struct Explanation {
   std::vector<Guard> connection;             // what TLS says of it; empty: no TLS
   std::string listener, host, path, client;  // no path: a TCP session, whose server name the host is
   std::string forwarded_path;                // as a backend of the route sees it, after its `rewrite`
+  std::vector<std::string> dropped;          // fields that count for nothing, and why: "X-Beta: named by Connection"
   std::vector<Skipped> skipped;              // the routes before it, or all
   std::string route, route_at;
   std::vector<Guard> guards;  // those of the route that were asked, in their order

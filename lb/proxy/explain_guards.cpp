@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "config/tables.hpp"
@@ -35,16 +36,27 @@ bool ask_addresses(const Route& route, Explanation& out) {
                              fmt::format("{} is {}in it", out.client, outside ? "not " : ""), Cause::address_denied);
 }
 
-bool ask_limiter(const route::RateLimiter& limiter, const Question& question, std::string_view key, Explanation& out) {
+bool ask_bucket(const route::RateLimiter& limiter, const Question& question, std::string_view key, bool encoded,
+                Explanation& out) {
   const auto& limit = limiter.limit();
   std::string says =
       fmt::format("{} by {} = {}", config::show_rate(limit.rate), config::show_key(limit.key),
                   key.empty() ? "(none in this request: such ones share a bucket)" : fmt::format("\"{}\"", key));
   if (question.from_file) return add(out, "rate_limit", Verdict::open, std::move(says));
-  const auto verdict = limiter.peek(rate_bucket(key), monotonic_now());
+  const auto verdict = limiter.peek(rate_bucket(key, encoded), monotonic_now());
   says += verdict.allowed ? "; there is room" : fmt::format("; used up, room again in {} s", verdict.retry_after());
   return add(out, "rate_limit", verdict.allowed ? Verdict::passes : Verdict::refuses, std::move(says),
              Cause::rate_limited);
+}
+
+bool ask_limiter(const Route& route, const Question& question, const http1::RequestHead& head,
+                 const http1::NormalizedPath& path, Explanation& out) {
+  const KeyValues keys = key_values(route.limiter->limit().key, {head, {}}, path, out.client);
+  if (keys.more) return add(out, "rate_limit", Verdict::refuses, kTooManyKeys, Cause::bad_request);
+  const auto passes = [&](std::string_view key) {
+    return ask_bucket(*route.limiter, question, key, keys.encoded, out);
+  };
+  return std::all_of(keys.all().begin(), keys.all().end(), passes);
 }
 
 bool ask_login(const config::UserFile& users, const Question& question, const http1::RequestHead& head,
@@ -79,9 +91,7 @@ bool ask_login(const config::UserFile& users, const Question& question, const ht
 bool explain_guards(const Route& route, const Question& question, const http1::RequestHead& head,
                     const http1::NormalizedPath& path, Explanation& out) {
   if (!ask_addresses(route, out)) return false;
-  if (route.limiter &&
-      !ask_limiter(*route.limiter, question, key_value(route.limiter->limit().key, head, path, out.client), out))
-    return false;
+  if (route.limiter && !ask_limiter(route, question, head, path, out)) return false;
   const auto& auth = route.config->auth;
   if (!auth) return true;
   if (auth->users) return ask_login(*auth->users, question, head, out);

@@ -1,6 +1,9 @@
 #include "lb/proxy/guard_rules.hpp"
 
+#include <array>
+
 #include "lb/base/hash.hpp"
+#include "lb/route/query.hpp"
 
 namespace weir::proxy {
 
@@ -10,7 +13,11 @@ AddressVerdict judge_address(const Route& route, std::string_view client) {
   return AddressVerdict::passes;
 }
 
-uint64_t rate_bucket(std::string_view key) { return seeded_hash(key); }
+uint64_t rate_bucket(std::string_view key, bool encoded) {
+  if (!encoded || key.find_first_of("%+") == key.npos) return seeded_hash(key);
+  std::array<char, http1::RequestRules{}.target_bytes> room;  // none of a request is longer
+  return seeded_hash(route::decode(key, room));
+}
 
 Login read_login(const http1::RequestHead& head, std::span<char, http1::kMaxCredentials> room,
                  http1::BasicCredentials& out) {

@@ -17,7 +17,10 @@ enum class AddressVerdict : uint8_t { passes, denied, not_allowed };
 AddressVerdict judge_address(const Route& route, std::string_view client);
 
 /// The bucket of `rate_limit`. Requests without the key share one: leaving it out must not be a way around the limit.
-uint64_t rate_bucket(std::string_view key);
+/// `encoded`: KeyValues::encoded; another spelling must be none either.
+uint64_t rate_bucket(std::string_view key, bool encoded);
+/// Why a request is refused that has more values for the key than KeyValues::kMost.
+inline constexpr const char* kTooManyKeys = "more than 4 different values for the key of rate_limit";
 
 /// What a request says in Authorization to `auth: { basic: … }`.
 enum class Login : uint8_t {

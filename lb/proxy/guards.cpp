@@ -6,6 +6,7 @@
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/guard_rules.hpp"
+#include "lb/proxy/request_facts.hpp"
 
 namespace weir::proxy {
 
@@ -36,16 +37,26 @@ bool Exchange::refused_by_address() {
   return true;
 }
 
+/// Which of several values the backend goes by, nobody knows here: each pays, or a made-up one beside the real one
+/// would be a way around the limit.
 bool Exchange::refused_by_rate() {
   if (!route_->limiter) return false;
-  const auto verdict = route_->limiter->take(rate_bucket(key_value(route_->limiter->limit().key)), worker_.now);
-  if (verdict.evicted) {
-    RouteCells& cells = route_->state->cells[worker_.index];
-    (verdict.evicted_active ? cells.rate_evicted_active : cells.rate_evicted_idle).add();
+  const KeyValues keys = key_values(route_->limiter->limit().key, fields(), path_, client_);
+  if (keys.more) {
+    answer_error(Cause::bad_request, kTooManyKeys);
+    return true;
   }
-  if (verdict.allowed) return false;
-  answer_error(Cause::rate_limited, "", fmt::format("Retry-After: {}\r\n", verdict.retry_after()));
-  return true;
+  for (const std::string_view key : keys.all()) {
+    const auto verdict = route_->limiter->take(rate_bucket(key, keys.encoded), worker_.now);
+    if (verdict.evicted) {
+      RouteCells& cells = route_->state->cells[worker_.index];
+      (verdict.evicted_active ? cells.rate_evicted_active : cells.rate_evicted_idle).add();
+    }
+    if (verdict.allowed) continue;
+    answer_error(Cause::rate_limited, "", fmt::format("Retry-After: {}\r\n", verdict.retry_after()));
+    return true;
+  }
+  return false;
 }
 
 /// What the backend is told of the user is ours alone to say, and a password that we check is not for it.

@@ -12,23 +12,6 @@ namespace weir::proxy {
 
 using http1::FieldId;
 
-namespace {
-
-/// X-Forwarded-Server, -Prefix, X-Remote-User and whatever else a client may forge (security-rules C1); those that we
-/// set are replaced by the writer.
-void drop_forwarded_fields(http1::RequestHead& head) {
-  static constexpr std::string_view kPrefix = "x-forwarded-", kUser = "x-remote-user", kCert = "x-client-cert-";
-  for (auto& field : head.all()) {
-    const auto name = head.name(field);
-    if (name.size() > kPrefix.size() && (name[0] | 0x20) == 'x' &&
-        (http1::equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix) || http1::equals_ignore_case(name, kUser) ||
-         http1::equals_ignore_case(name.substr(0, kCert.size()), kCert)))
-      field.drop = true;
-  }
-}
-
-}  // namespace
-
 void Exchange::handle_request(std::string_view body, bool body_complete) {
   first_body_ = body;
   body_received_ = body.size();
@@ -72,10 +55,7 @@ void Exchange::identify_client() {
   client_ = client.address;
   trusted_peer_ = client.trusted_peer;
   request_id_ = {};
-  if (!trusted_peer_) drop_forwarded_fields(head);
-  // Who checks certificates believes no one else about them.
-  if (trusted_peer_ && connection_->tls() && connection_->tls()->server()->asks_clients())
-    http1::drop_fields_named(head, "x-client-cert-");
+  drop_unbelieved(head, trusted_peer_, connection_->tls() && connection_->tls()->server()->asks_clients());
   if (trusted_peer_) {
     if (const auto id = head.find(FieldId::x_request_id); id.size() <= 128) request_id_ = id;
   }
@@ -113,7 +93,8 @@ bool Exchange::answers_options() {
 }
 
 bool Exchange::find_route() {
-  const uint32_t index = runtime_->shared->router->match(route_request(head, path_, connection_->listener().index));
+  const BelievedFields seen = fields();
+  const uint32_t index = runtime_->shared->router->match(route_request(seen, path_, connection_->listener().index));
   if (index != route::kNoRoute) {
     route_ = &runtime_->shared->routes[index];
     return true;
@@ -204,7 +185,11 @@ uint64_t Exchange::key_hash(const WorkerPool& pool) {
 }
 
 std::string_view Exchange::key_value(const config::KeySpec& key) const {
-  return proxy::key_value(key, head, path_, client_);
+  return proxy::key_value(key, fields(), path_, client_);
+}
+
+BelievedFields Exchange::fields() const {
+  return {head, connection_->tls() ? std::string_view(connection_->tls()->identity()) : std::string_view()};
 }
 
 }  // namespace weir::proxy

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "lb/base/own_fields.hpp"
 #include "lb/net/cookies.hpp"
+#include "lb/route/query.hpp"
 
 namespace weir::proxy {
 
@@ -10,32 +12,64 @@ using http1::FieldId;
 
 namespace {
 
-/// The router's view of the fields: any line of that name with exactly that value ("*": any).
-bool has_field(const void* fields, std::string_view name, std::string_view value) {
-  const auto& head = *static_cast<const http1::RequestHead*>(fields);
-  for (const auto& field : head.all())
-    if (http1::equals_ignore_case(head.name(field), name) && (value == "*" || head.value(field) == value)) return true;
-  return false;
+constexpr uint64_t bit(FieldId id) { return uint64_t{1} << static_cast<unsigned>(id); }
+
+/// Dropped lines that go on all the same: they are written anew.
+bool written_anew(const http1::RequestHead& head, FieldId id) {
+  return id == FieldId::content_length || (id == FieldId::upgrade && wants_upgrade(head));
 }
 
-std::string_view query_parameter(std::string_view query, std::string_view name) {
+/// Calls `each` with the values of all lines of that name, until it returns false.
+template <class Each>
+void for_each_value(const BelievedFields& fields, std::string_view name, Each each) {
+  const auto& head = fields.head;
+  for (const auto& field : head.all()) {
+    if (!http1::equals_ignore_case(head.name(field), name)) continue;
+    if (field.drop && !written_anew(head, field.id)) continue;
+    // An absolute-form target has replaced Host (B4).
+    if (!each(field.id == FieldId::host ? head.host() : head.value(field))) return;
+  }
+  std::string_view lines = fields.identity;
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n"));
+    lines.remove_prefix(std::min(line.size() + 2, lines.size()));
+    const size_t colon = line.find(": ");
+    if (http1::equals_ignore_case(line.substr(0, colon), name) && !each(line.substr(colon + 2))) return;
+  }
+}
+
+/// The router's view of the fields: any line of that name with exactly that value ("*": any).
+bool has_field(const void* fields, std::string_view name, std::string_view value) {
+  bool found = false;
+  for_each_value(*static_cast<const BelievedFields*>(fields), name, [&](std::string_view given) {
+    found = value == "*" || given == value;
+    return !found;
+  });
+  return found;
+}
+
+/// The same for the parameters of a query, and for cookies.
+template <class Each>
+void for_each_parameter(std::string_view query, std::string_view name, Each each) {
   while (!query.empty()) {
     const size_t end = std::min(query.find('&'), query.size());
     const std::string_view pair = query.substr(0, end);
-    if (pair.size() > name.size() && pair[name.size()] == '=' && pair.starts_with(name))
-      return pair.substr(name.size() + 1);
+    const size_t equals = pair.find('=');
+    if (equals != pair.npos && route::decoded_equals(pair.substr(0, equals), name) && !each(pair.substr(equals + 1)))
+      return;
     query.remove_prefix(std::min(end + 1, query.size()));
   }
-  return {};
 }
 
-std::string_view cookie(const http1::RequestHead& head, std::string_view name) {
-  std::string_view value;
+template <class Each>
+void for_each_cookie(const http1::RequestHead& head, std::string_view name, Each each) {
+  bool goes_on = true;
   for (const auto& field : head.all())
-    if (field.id == FieldId::cookie && value.empty())
-      http1::for_each_cookie(head.value(field),
-                             [&](std::string_view piece) { return !http1::is_cookie(piece, name, value); });
-  return value;
+    if (field.id == FieldId::cookie && !field.drop && goes_on)
+      http1::for_each_cookie(head.value(field), [&](std::string_view piece) {
+        std::string_view value;
+        return goes_on = !http1::is_cookie(piece, name, value) || each(value);
+      });
 }
 
 /// The segment of `path` that stands where the template has `{}`.
@@ -88,9 +122,29 @@ Client believed_client(const http1::RequestHead& head, const std::vector<Address
   return client;
 }
 
-route::Request route_request(const http1::RequestHead& head, const http1::NormalizedPath& path, uint32_t listener) {
+void drop_unbelieved(http1::RequestHead& head, bool trusted_peer, bool asks_certificates) {
+  constexpr size_t kShortest = sizeof "x-forwarded" - 1;  // of those without an id of their own
+  constexpr uint64_t kForwarding = bit(FieldId::forwarded) | bit(FieldId::x_request_id);
+  const uint64_t by_id = bit(FieldId::x_real_ip) | (trusted_peer ? 0 : kForwarding);
+  if (trusted_peer && !asks_certificates && !(head.seen & by_id)) return;
+  for (auto& field : head.all()) {
+    if (by_id & bit(field.id)) field.drop = true;
+    if (field.name_length < kShortest || (head.base[field.name] | 0x20) != 'x') continue;
+    const OwnField what = own_field(head.name(field));
+    if (what == OwnField::none) continue;
+    if (!trusted_peer || (what == OwnField::certificate && asks_certificates)) field.drop = true;
+  }
+}
+
+bool wants_upgrade(const http1::RequestHead& head) {
+  return head.connection_upgrade && head.minor != 0 && head.framing == http1::Framing::none &&
+         head.has(FieldId::upgrade) && !http1::field_contains(head, FieldId::upgrade, "h2c");
+}
+
+route::Request route_request(const BelievedFields& fields, const http1::NormalizedPath& path, uint32_t listener) {
+  const auto& head = fields.head;
   return {listener, head.method_view(), http1::host_without_port(head.host()), path.matched, head.query_view(),
-          &head,    has_field};
+          &fields,  has_field};
 }
 
 std::optional<uint32_t> hops_left(const http1::RequestHead& head) {
@@ -108,27 +162,65 @@ std::optional<uint32_t> hops_left(const http1::RequestHead& head) {
   return least;
 }
 
-std::string_view key_value(const config::KeySpec& key, const http1::RequestHead& head,
-                           const http1::NormalizedPath& path, std::string_view client) {
+namespace {
+
+/// Calls `each` with what may be the key, until it returns false.
+template <class Each>
+void for_each_key(const config::KeySpec& key, const BelievedFields& fields, const http1::NormalizedPath& path,
+                  std::string_view client, Each each) {
   using Kind = config::KeySpec::Kind;
+  const auto& head = fields.head;
   switch (key.kind) {
-    case Kind::client: return client;
-    case Kind::sni: return {};  // of sessions
-    case Kind::host: return http1::host_without_port(head.host());
-    case Kind::path: return path.forwarded;
-    case Kind::query: return query_parameter(head.query_view(), key.name);
-    case Kind::cookie: return cookie(head, key.name);
-    case Kind::path_template: return template_segment(key.name, path.matched);
-    case Kind::header:
-      for (const auto& field : head.all())
-        if (http1::equals_ignore_case(head.name(field), key.name)) return head.value(field);
-      return {};
-    case Kind::first_of:
-      for (const auto& part : key.first_of)
-        if (const auto value = key_value(part, head, path, client); !value.empty()) return value;
-      return {};
+    case Kind::client: each(client); return;
+    case Kind::host: each(http1::host_without_port(head.host())); return;
+    case Kind::path: each(path.forwarded); return;
+    case Kind::path_template: each(template_segment(key.name, path.matched)); return;
+    case Kind::query: return for_each_parameter(head.query_view(), key.name, each);
+    case Kind::cookie: return for_each_cookie(head, key.name, each);
+    case Kind::header: return for_each_value(fields, key.name, each);
+    case Kind::sni:       // of sessions
+    case Kind::first_of:  // of several keys
+      return;
   }
-  return {};
+}
+
+/// Of first_of the part that the request has; empty if it has none.
+const config::KeySpec* present(const config::KeySpec& key, const BelievedFields& fields,
+                               const http1::NormalizedPath& path, std::string_view client) {
+  if (key.kind != config::KeySpec::Kind::first_of) return &key;
+  for (const auto& part : key.first_of)
+    if (!key_value(part, fields, path, client).empty()) return &part;
+  return nullptr;
+}
+
+}  // namespace
+
+std::string_view key_value(const config::KeySpec& key, const BelievedFields& fields, const http1::NormalizedPath& path,
+                           std::string_view client) {
+  std::string_view found;
+  if (const auto* part = present(key, fields, path, client))
+    for_each_key(*part, fields, path, client, [&](std::string_view value) {
+      found = value;
+      return found.empty();
+    });
+  return found;
+}
+
+KeyValues key_values(const config::KeySpec& key, const BelievedFields& fields, const http1::NormalizedPath& path,
+                     std::string_view client) {
+  KeyValues found;
+  if (const auto* part = present(key, fields, path, client)) {
+    found.encoded = part->kind == config::KeySpec::Kind::query;
+    for_each_key(*part, fields, path, client, [&](std::string_view value) {
+      const auto known = found.all();
+      if (value.empty() || std::find(known.begin(), known.end(), value) != known.end()) return true;
+      found.more = found.count == KeyValues::kMost;
+      if (!found.more) found.values[found.count++] = value;
+      return !found.more;
+    });
+  }
+  if (found.count == 0) found.values[found.count++] = {};
+  return found;
 }
 
 }  // namespace weir::proxy

@@ -2,28 +2,10 @@
 
 #include <algorithm>
 
-#include "lb/route/hex.hpp"
+#include "lb/route/query.hpp"
 
 namespace weir::route {
 namespace {
-
-/// A bad escape stands for itself.
-bool decoded_equals(std::string_view raw, std::string_view wanted) {
-  if (raw.size() < wanted.size()) return false;
-  size_t i = 0;
-  for (const char expected : wanted) {
-    if (i == raw.size()) return false;
-    char c = raw[i++];
-    if (c == '+') {
-      c = ' ';
-    } else if (c == '%' && i + 1 < raw.size() && hex_value(raw[i]) >= 0 && hex_value(raw[i + 1]) >= 0) {
-      c = static_cast<char>(hex_value(raw[i]) * 16 + hex_value(raw[i + 1]));
-      i += 2;
-    }
-    if (c != expected) return false;
-  }
-  return i == raw.size();
-}
 
 /// Each that `ours` asks for is asked for by `theirs` too.
 bool implied(const Conditions::Pairs& ours, const Conditions::Pairs& theirs) {

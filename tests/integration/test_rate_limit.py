@@ -116,6 +116,27 @@ class RateLimit(WeirTest):
         self.assertEqual(self.statuses(daemon, 2) + self.statuses(daemon, 1, [("X-Api-Key", "")]), [200, 200, 429])
         self.assertEqual(self.statuses(daemon, 1, [("X-Api-Key", "a")]), [200])
 
+    def test_a_made_up_key_beside_the_real_one(self):
+        """Whichever the backend goes by: each of them pays."""
+        for name, key, headers, target in (
+                ("header", {"header": "X-Api-Key"}, lambda *keys: [("X-Api-Key", k) for k in keys], None),
+                ("first_of", {"first_of": [{"header": "X-Api-Key"}, "client"]}, lambda *keys: [("X-Api-Key", k) for k in keys], None),
+                ("cookie", {"cookie": "sid"}, lambda *keys: [("Cookie", "; ".join("sid=" + k for k in keys))], None),
+                ("cookies", {"cookie": "sid"}, lambda *keys: [("Cookie", "sid=" + k) for k in keys], None),
+                ("query", {"query": "k"}, lambda *keys: [], lambda *keys: "/limited?" + "&".join("k=" + k for k in keys))):
+            with self.subTest(name):
+                daemon = self.weir(limited(self.origin(), {"key": key, "rate": "2/h"}))
+                ask = lambda *keys: self.statuses(daemon, 1, headers(*keys), target(*keys) if target else "/limited")[0]  # noqa: E731
+                self.assertEqual([ask("r1", "real"), ask("real", "r2"), ask("r3", "real"), ask("", "real"), ask("real")], [200, 200, 429, 429, 429])
+                self.assertEqual([ask("other", "other"), ask("other"), ask("other")], [200, 200, 429], "the same one twice counts once")
+                self.assertEqual(ask("a", "b", "c", "d"), 200)
+                self.assertEqual(ask("a", "b", "c", "d", "e"), 400)
+                wait_until(lambda: daemon.errors("bad_request") == 1)
+
+    def test_a_query_has_many_spellings(self):
+        daemon = self.weir(limited(self.origin(), {"key": {"query": "k"}, "rate": "2/h"}))
+        self.assertEqual([self.statuses(daemon, 1, target="/limited?" + query)[0] for query in ("k=real", "k=re%61l", "%6b=r%65al", "k=real")], [200, 200, 429, 429])
+
     def test_a_route_that_answers_itself(self):
         daemon = self.weir(config([self.origin()], routes=[
             {"match": {"path": "/fixed"}, "respond": {"status": 200, "body": "ok"}, "rate_limit": {"key": "client", "rate": "1/h"}}, {"pool": "app"}]))

@@ -1,10 +1,13 @@
 """Fields and whom to believe: forged forwarding fields, underscores, Connection, and what may stand in a log."""
 import json
+import tempfile
 
-from harness import SharedTest, WeirTest, config, echo, request, response
+from harness import SharedTest, WeirTest, config, echo, request, response, run_command
+from tls import Authority, CertifiedTest, TlsClient
 
 FORGED = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil", "X-Forwarded-Port": "evil",
-          "X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Request-Id": "forged", "X-Forwarded-Server": "evil", "X-Forwarded-Prefix": "/evil"}
+          "X-Real-IP": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X-Request-Id": "forged", "X-Forwarded-Server": "evil", "X-Forwarded-Prefix": "/evil",
+          "X-Forwarded": "for=6.6.6.6"}
 
 
 class Untrusted(SharedTest):
@@ -43,7 +46,7 @@ class Untrusted(SharedTest):
 
     def test_connection_may_not_name_what_matters(self):
         for name in ("Host", "Content-Length", "Transfer-Encoding", "Authorization", "Cookie", "X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto",
-                     "X-Request-Id", "Via", "x-forwarded-host"):
+                     "X-Request-Id", "Via", "x-forwarded-host", "X-Forwarded", "X-Remote-User", "x-client-cert-subject", "traceparent", "Tracestate"):
             with self.subTest(name=name):
                 self.assert_refused(request("POST", "/UNIQUE", {"Connection": "keep-alive, " + name, "Authorization": "a", "Cookie": "b=c"}, b"x"), 400)
 
@@ -133,6 +136,104 @@ class Underscores(WeirTest):
         daemon = self.weir(config([origin], http={"underscores": "allow"}))
         self.assertEqual(daemon.get("/", {"X_A": "1"}).status, 200)
         self.assertEqual(origin.requests[0].all("x_a"), ["1"])
+
+    def test_allowed_ones_are_none_of_our_fields(self):
+        """To CGI and WSGI they would be: HTTP_X_REAL_IP."""
+        forged = {"X_Forwarded_For": "6.6.6.6", "x_real_ip": "6.6.6.6", "X-Client_Cert_Subject": "CN=root", "X_Remote_User": "root", "X_FORWARDED_PROTO": "https",
+                  "X_Request_Id": "evil", "Proxy_Authorization": "evil"}
+        for trusted in ([], ["127.0.0.0/8"]):
+            with self.subTest(trusted=trusted):
+                origin = self.origin(echo)
+                daemon = self.weir(config([origin], http={"underscores": "allow"}, trusted_proxies=trusted))
+                self.assertEqual(daemon.get("/", {**forged, "X_Mine": "1"}).status, 200)
+                names = [line.partition(b":")[0] for line in origin.requests[0].raw_head.split(b"\r\n")[1:]]
+                self.assertEqual([name for name in names if b"_" in name], [b"X_Mine"])
+                self.assertEqual(daemon.metrics().sum("weir_request_headers_dropped_total", reason="underscore"), len(forged))
+
+
+class Decisions(WeirTest):
+    """Routes, limits and keys look at no field that the backend doesn't get."""
+
+    ROUTES = [{"match": {"header": {name: value}}, "respond": {"body": "matched " + name}}
+              for name, value in (("X-Forwarded-Proto", "https"), ("X-Remote-User", "*"), ("X-Request-Id", "r1"), ("X-Client-Cert-Subject", "CN=root"),
+                                  ("X-Beta", "1"), ("Host", "real.example"), ("Upgrade", "websocket"), ("Content-Length", "1"))] + [{"pool": "app"}]
+
+    def serve(self, trusted):
+        # The daemon refuses conditions that never hold, as they would be with nobody to trust.
+        return self.weir(config([self.origin()], trusted_proxies=[trusted], routes=self.ROUTES))
+
+    def ask(self, daemon, headers, body=None, target="/"):
+        with daemon.client() as client:
+            client.send(request("GET", target, headers, body))
+            return client.read("GET").text
+
+    def test_forged_fields_match_nothing(self):
+        daemon = self.serve("192.0.2.1")
+        for headers in ({"X-Forwarded-Proto": "https"}, {"x-remote-user": "root"}, {"X-Request-Id": "r1"}, {"X-Client-Cert-Subject": "CN=root"},
+                        {"Connection": "close, X-Beta", "X-Beta": "1"}, [("X-Beta", "1"), ("Connection", "x-beta"), ("X-Beta", "1")],
+                        {"Upgrade": "websocket"}, {"Upgrade": "websocket, h2c", "Connection": "Upgrade"}):
+            with self.subTest(headers=headers):
+                self.assertEqual(self.ask(daemon, headers), "origin")
+
+    def test_what_is_believed_matches(self):
+        daemon = self.serve("127.0.0.1")
+        for headers, name in (({"X-Forwarded-Proto": "https"}, "X-Forwarded-Proto"), ({"X-Remote-User": "ann"}, "X-Remote-User"), ({"X-Request-Id": "r1"}, "X-Request-Id"),
+                              ({"X-Client-Cert-Subject": "CN=root"}, "X-Client-Cert-Subject"), ({"X-Beta": "1"}, "X-Beta"),
+                              ({"Upgrade": "websocket", "Connection": "Upgrade"}, "Upgrade")):
+            with self.subTest(name=name):
+                self.assertEqual(self.ask(daemon, headers), "matched " + name)
+        self.assertEqual(self.ask(daemon, {}, b"x"), "matched Content-Length")
+        self.assertEqual(self.ask(daemon, {"Host": "other.example"}, target="http://real.example/"), "matched Host")
+        self.assertEqual(self.ask(daemon, {"Host": "real.example"}, target="http://other.example/"), "origin")
+
+    def test_limits_and_keys(self):
+        limit = lambda name: {"match": {"path": "/" + name}, "respond": {"body": "fine"}, "rate_limit": {"key": {"header": name}, "rate": "1/h"}}  # noqa: E731
+        daemon = self.weir(config([self.origin()], trusted_proxies=["192.0.2.1"], routes=[limit("X-Forwarded-Host"), limit("X-Beta"), {"pool": "app"}]))
+        for name, more in (("X-Forwarded-Host", {}), ("X-Beta", {"Connection": "X-Beta"})):
+            answers = [self.ask(daemon, {name: str(i), **more}, target="/" + name) for i in range(3)]
+            self.assertEqual([text == "fine" for text in answers], [True, False, False], "without the key there is one bucket")
+
+    def test_explain_says_the_same(self):
+        daemon = self.serve("192.0.2.1")
+        for client, route in (("127.0.0.1", "app"), ("192.0.2.1", None)):
+            words = ("explain", "--json", daemon.path, "GET", "http://a/", "--listener", "web", "--client", client, "-H", "X-Forwarded-Proto: https", "-H", "X-Real-IP: 1.1.1.1")
+            told = json.loads(run_command(*words)[1])
+            self.assertEqual(told["pool"], route)
+            self.assertEqual([line.partition(":")[0] for line in told["dropped"]], ["X-Forwarded-Proto", "X-Real-IP"][0 if route else 1:])
+
+    def test_the_check_refuses_what_never_holds(self):
+        for key, match, top, words in (
+                (None, "X-Remote-User", {}, "no request has X-Remote-User: it is dropped unless trusted_proxies names who sends it"),
+                (None, "X-Real-IP", {"trusted_proxies": ["10.0.0.1"]}, "X-Real-IP is set by Weir after routing"),
+                (None, "X_Us", {}, "http.underscores is drop"),
+                (None, "X-Client-Cert-Subject", {}, "no listener asks for certificates"),
+                ({"header": "X-Forwarded-For"}, None, {}, "no request has X-Forwarded-For"),
+                ({"first_of": [{"header": "Connection"}, "client"]}, None, {}, "Connection belongs to the connection")):
+            route = {"pool": "app", **({"match": {"header": {match: "*"}}} if match else {"rate_limit": {"key": key, "rate": "1/s"}})}
+            with self.subTest(match=match, key=key), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                json.dump({"listeners": {"web": {"bind": "127.0.0.1:0"}}, "pools": {"app": {"backends": {"a": "http://127.0.0.1:1"}}}, "routes": [route], **top}, file)
+                file.flush()
+                code, out, err = run_command("check", file.name)
+                self.assertNotEqual(code, 0)
+                self.assertIn(words, out + err)
+                self.assertRegex(out + err, r":\d+:\d+: route 1: ")
+
+
+class Certificates(CertifiedTest):
+    def test_routes_and_keys_see_the_certificate_alone(self):
+        site, people = self.ca.issue("a", ["DNS:a.test"]), Authority(self.folder, "people")
+        ann = people.issue("ann", ["DNS:ann.people.test"], subject="/O=Weir/OU=A, B/CN=ann")
+        subject = "CN=ann,OU=A\\, B,O=Weir"
+        routes = [{"match": {"header": {"X-Client-Cert-Subject": subject, "X-Client-Cert-Names": "*"}}, "respond": {"body": "for ann"},
+                   "rate_limit": {"key": {"header": "X-Client-Cert-Fingerprint"}, "rate": "2/h"}}, {"pool": "app"}]
+        tls = {"certificate": site[0], "key": site[1], "client_ca": people.pem, "client_auth": "optional"}
+        daemon = self.weir(config([self.origin()], listener={"tls": tls}, trusted_proxies=["127.0.0.0/8"], routes=routes))
+        forged = {"X-Client-Cert-Subject": subject, "X-Client-Cert-Names": "ann", "X-Client-Cert-Fingerprint": "1"}
+        with TlsClient(daemon.address(), self.ca.client_context()) as stranger:
+            self.assertEqual(stranger.get("/", forged).text, "origin")
+        with TlsClient(daemon.address(), self.ca.client_context(certificate=ann)) as client:
+            self.assertEqual(client.get("/", {"X-Client-Cert-Subject": "CN=root"}).text, "for ann")
+            self.assertEqual([client.get("/", {"X-Client-Cert-Fingerprint": str(i)}).status for i in range(2)], [200, 429])
 
 
 class Responses(WeirTest):
