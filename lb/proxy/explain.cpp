@@ -12,6 +12,7 @@
 #include "lb/base/hash.hpp"
 #include "lb/proxy/affinity.hpp"
 #include "lb/proxy/explain_guards.hpp"
+#include "lb/proxy/forwarded.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/redirect.hpp"
 #include "lb/proxy/request_facts.hpp"
@@ -275,14 +276,15 @@ void refuse(Explanation& out, Cause cause, const char* detail) {
 
 /// What a route without a pool answers.
 void explain_answer(const config::Route& route, const http1::RequestHead& head, const http1::NormalizedPath& path,
-                    bool tls, Explanation& out) {
+                    bool tls, bool trusted, Explanation& out) {
   if (!route.redirect) {
     out.outcome = Outcome::respond;
     out.cause = Cause::fixed_response;
     out.answer = std::to_string(route.respond->status);
     return;
   }
-  const auto location = redirect_location(*route.redirect, head, path, tls);
+  const auto location = redirect_location(*route.redirect, head, path, client_used_tls(head, trusted, tls),
+                                          client_asked_host(head, trusted));
   if (!location) return refuse(out, Cause::bad_request, kRedirectWithoutHost);
   out.outcome = Outcome::redirect;
   out.cause = Cause::redirect;
@@ -290,7 +292,7 @@ void explain_answer(const config::Route& route, const http1::RequestHead& head, 
 }
 
 /// Exchange::handle_request from the route on, in its order.
-void explain_request(const Runtime& runtime, const Question& question, uint32_t listener,
+void explain_request(const Runtime& runtime, const Question& question, uint32_t listener, bool trusted,
                      const http1::RequestHead& head, const http1::NormalizedPath& path, Rng& rng, Explanation& out) {
   const config::Config& config = *runtime.config;
   const route::Request request = route_request(head, path, listener);
@@ -308,7 +310,8 @@ void explain_request(const Runtime& runtime, const Question& question, uint32_t 
   out.route_at = place(route.config->at);
   out.forwarded_path = upstream_path(*route.config, path);
   if (!explain_guards(route, question, head, path, out)) return;
-  if (!route.pool) return explain_answer(*route.config, head, path, config.listeners[listener].tls.has_value(), out);
+  if (!route.pool)
+    return explain_answer(*route.config, head, path, config.listeners[listener].tls.has_value(), trusted, out);
   const Pool& pool = *route.pool;
   out.pool = pool.config->name;
   out.algorithm = pool.config->balance.algorithm;
@@ -340,7 +343,7 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   out.listener = config.listeners[listener].name;
   const bool session = url.scheme == "tcp://" || url.scheme == "tls://";
   if (const auto& tcp = runtime.tcp[listener]) {
-    explain_session(runtime, *tcp, url.authority, question.client, rng, out);
+    explain_session(runtime, *tcp, url.authority, peer->host(), rng, out);
     return out;
   }
   if (session) {
@@ -371,14 +374,17 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   out.host = head->host();
   out.path = path.matched;
   out.forwarded_path = path.forwarded;
-  out.client = believed_client(*head, config.trusted_proxies, *peer, question.client).address;
+  AddressText room;
+  const std::string peer_text = peer->host();
+  const Client client = believed_client(*head, config.trusted_proxies, *peer, peer_text, room);
+  out.client = client.address;
   if (hops_left(*head) == 0u) {
     out.outcome = Outcome::respond;
     out.cause = Cause::max_forwards;
     out.answer = "200, since Max-Forwards is 0: it asks what stands here, not a backend";
     return out;
   }
-  explain_request(runtime, question, listener, *head, path, rng, out);
+  explain_request(runtime, question, listener, client.trusted_peer, *head, path, rng, out);
   return out;
 }
 
