@@ -306,6 +306,7 @@ class Exchange final : public Timer, public UpstreamUser {
   std::unique_ptr<LoggedFields> logged_;  // of the backend's answer, for the access log; made when it is needed first
   uint16_t status_ = 0, upstream_status_ = 0;  // sent to the client; of the backend's answer that was forwarded
   Cause cause_ = Cause::none, last_cause_ = Cause::none;
+  std::string_view detail_;  // of cause_, static: what exactly was wrong with the request; empty: no more is known
   Phase phase_ = Phase::idle;
   bool admitted_ = false, backend_held_ = false, retrying_ = false, idempotent_ = false;
   bool body_complete_ = false, body_kept_ = false, body_lost_ = false;

@@ -83,6 +83,7 @@ std::string_view presentable(std::string_view id) {
 
 void Exchange::answer_error(Cause why, const char* detail, std::string_view extra_fields) {
   cause_ = why;
+  detail_ = detail;
   const CauseInfo& cause = info(why);
   const std::string_view id = presentable(request_id_);
   if (is_grpc()) [[unlikely]]
