@@ -355,7 +355,6 @@ struct Http {
   bool reject_path_params = false;              // ;params (B10)
   bool forwarded = false;                       // also send RFC 7239 Forwarded
   bool expose = false;                          // name the backend in Proxy-Status
-  std::vector<std::string> trailers;            // allow-listed trailer names, lower case (A9)
 };
 
 struct Log {

@@ -97,9 +97,7 @@ TypeOf<Http> http_section() {
        key("path_params", &Http::reject_path_params, choice<bool>({{"ignore", false}, {"reject", true}}),
            "`;params` in a path; ignored, they don't count for routes."),
        key("forwarded", &Http::forwarded, boolean(), "Also send `Forwarded` (RFC 7239) to the backends."),
-       key("expose", &Http::expose, boolean(), "Name the backend in `Proxy-Status`."),
-       key("trailers", &Http::trailers, list(text("header", rules::trailer_name)),
-           "Trailer fields that are passed on.")});
+       key("expose", &Http::expose, boolean(), "Name the backend in `Proxy-Status`."), later<Http>("trailers")});
 }
 
 // ---- admin ----

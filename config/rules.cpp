@@ -76,15 +76,6 @@ std::string settable_response_header(std::string& text) {
   return framing_problem(text);
 }
 
-std::string trailer_name(std::string& text) {
-  constexpr std::array<std::string_view, 8> never{"host",         "authorization", "cookie",        "set-cookie",
-                                                  "content-type", "content-range", "cache-control", "content-encoding"};
-  if (std::string problem = header_name(text); !problem.empty()) return problem;
-  if (contains(never, text) || !framing_problem(text).empty())
-    return fmt::format("{} may never stand in a trailer (RFC 9110 section 6.5.1); leave it out", text);
-  return {};
-}
-
 std::string cookie_name(std::string& text) {
   if (!is_token(text) || text.size() > 256)
     return fmt::format("{} can't be the name of a cookie; write letters, digits, - and _", quote(text));

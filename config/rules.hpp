@@ -15,10 +15,9 @@ inline constexpr size_t kMaxPathBytes = 8 << 10;
 std::string header_name(std::string& text);
 /// The same in the case it is written in.
 std::string written_header_name(std::string& text);
-/// written_header_name, and none that frames the message or belongs to one connection (C4, A9).
+/// written_header_name, and none that frames the message or belongs to one connection (C4).
 std::string settable_request_header(std::string& text);
 std::string settable_response_header(std::string& text);
-std::string trailer_name(std::string& text);
 /// As header_name, but the case is kept: cookies' names are tokens too (RFC 6265 §4.1.1).
 std::string cookie_name(std::string& text);
 /// RFC 9110 §5.5: no control characters but TAB (C7).

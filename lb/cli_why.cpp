@@ -32,6 +32,11 @@ bool is_slow(const json::value& request) {
   return slow && slow->is_bool() && slow->as_bool();
 }
 
+/// A daemon of an older version doesn't say.
+std::string detail_of(const json::value& request) {
+  return request.as_object().contains("detail") ? text(request, "detail") : std::string();
+}
+
 std::string_view help_of(std::string_view cause) {
   for (const auto& known : kCauses)
     if (known.name == cause) return known.help;
@@ -49,13 +54,17 @@ std::string result_of(const json::value& attempt) {
 
 void print_one(const json::value& request, bool colours) {
   const std::string cause = text(request, "cause");
-  fmt::print("request {}\n{} http://{}{}, from {} by listener {}\n",
-             coloured(text(request, "id"), Colour::bold, colours), text(request, "method"), text(request, "host"),
-             text(request, "target"), text(request, "client"), text(request, "listener"));
+  const std::string asked =
+      text(request, "method").empty()
+          ? "not a line of it could be read"
+          : fmt::format("{} http://{}{}", text(request, "method"), text(request, "host"), text(request, "target"));
+  fmt::print("request {}\n{}, from {} by listener {}\n", coloured(text(request, "id"), Colour::bold, colours), asked,
+             text(request, "client"), text(request, "listener"));
   fmt::print("{}: {} after {}", text(request, "time"),
              request.at("status").is_null() ? "no answer" : status_of(request),
              in_milliseconds(number(request, "duration_ms")));
   if (cause != "none") fmt::print(", {}: {}", coloured(cause, Colour::red, colours), text(request, "help"));
+  if (const auto detail = detail_of(request); !detail.empty()) fmt::print(" Exactly: {}.", detail);
   if (is_slow(request)) fmt::print(", {}", coloured("slow", Colour::yellow, colours));
   fmt::print("\n");
   if (text(request, "pool").empty())

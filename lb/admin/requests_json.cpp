@@ -47,6 +47,7 @@ json::object request_object(const proxy::RequestRecord& request) {
   object["status"] = status_or_null(request.status);
   object["cause"] = info(request.cause).name;
   object["help"] = info(request.cause).help;
+  object["detail"] = request.detail.view();
   object["slow"] = request.slow;
   object["attempts"] = request.attempts;
   json::array tries;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lb/base/own_fields.hpp"
+#include "lb/net/authority.hpp"
 #include "lb/net/http1_head.hpp"
 
 namespace weir::http1::detail {
@@ -144,3 +145,12 @@ bool valid_authority(const char* begin, std::string_view authority, const char*&
 }
 
 }  // namespace weir::http1::detail
+
+namespace weir::http1 {
+
+bool is_authority(const Head& head, std::string_view value) {
+  const char* detail = "";
+  return detail::valid_authority(head.base, value, detail);
+}
+
+}  // namespace weir::http1

@@ -9,6 +9,7 @@
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_session.hpp"
 #include "lb/proxy/proxy_side.hpp"
+#include "lb/proxy/refused_head.hpp"
 #include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/worker.hpp"
 
@@ -256,8 +257,8 @@ size_t DownstreamConnection::take_request(char* bytes, size_t size) {
   if (result.status == http1::Parse::error) {
     state_ = State::waiting;
     body_ = Body::none;
-    exchange->head.field_count = 0;
-    exchange->head.size = 0;
+    keep_for_the_record(exchange->head);
+    exchange->head.base = bytes + skip;
     exchange->begin(*this, *this, first_byte);
     exchange->bytes_received = size;
     exchange->refuse(result.cause, result.detail);

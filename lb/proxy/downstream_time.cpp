@@ -2,6 +2,8 @@
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_session.hpp"
+#include "lb/proxy/refused_head.hpp"
+#include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/worker.hpp"
 
 namespace weir::proxy {
@@ -32,8 +34,11 @@ void DownstreamConnection::on_timer(TimePoint now) {
       if (head_started_ == TimePoint{}) return close();
       Exchange* exchange = worker_.take_exchange();
       exchange_ = exchange;
-      exchange->head.field_count = 0;
-      exchange->head.size = 0;
+      // What has come says who is so slow.
+      const size_t skip = http1::skip_empty_lines(in_.view());
+      http1::parse_request(in_.view().substr(skip), request_rules(worker_.runtime->config()), exchange->head);
+      keep_for_the_record(exchange->head);
+      exchange->head.base = in_.data() + skip;
       state_ = State::waiting;
       exchange->begin(*this, *this, head_started_);
       head_started_ = {};

@@ -50,6 +50,7 @@ void Exchange::begin(Downstream& downstream, DownstreamConnection& connection, T
   tried_.count = attempts_ = failed_count_ = 0;
   status_ = upstream_status_ = 0;
   cause_ = last_cause_ = Cause::none;
+  detail_ = {};
   max_forwards_ = kNoMaxForwards;
   home_ = route::Affinity::kNobody;
   hide_cookie_ = home_full_ = false;
@@ -94,6 +95,7 @@ void Exchange::fail(Cause why, const char* detail) {
   if (encoder_) end_encoding();
   if (!head_sent_) return answer_error(why, detail);
   cause_ = why;
+  detail_ = detail;
   downstream_->reset();
   finish();
 }
@@ -105,7 +107,10 @@ void Exchange::on_downstream_failed(Cause cause, const char* detail) {
   if (!gone && !head_sent_) return refuse(cause, detail);
   if (phase_ == Phase::tunnel) worker_.cells.tunnels_closed.add();
   // An answer of which the last byte is already with the kernel is complete; otherwise the first cause stands.
-  if (cause_ == Cause::none || gone) cause_ = cause;
+  if (cause_ == Cause::none || gone) {
+    cause_ = cause;
+    detail_ = detail;
+  }
   downstream_->reset();
   finish();
 }
@@ -221,6 +226,7 @@ void Exchange::remember(RecentKind kind, bool slow, int64_t wall_ns, uint64_t du
   record.pool = pool_ ? std::string_view(pool_->pool->state->name) : std::string_view();
   record.route = route_ ? std::string_view(route_->state->name) : std::string_view();
   record.trace_id = trace_.on ? trace_id() : std::string_view();
+  record.detail = detail_;
   record.kept = 0;
   for (const auto& from : list_attempts(duration_us, false))
     record.add_try(*from.backend, from.start_us, from.took_us, from.status, from.cause, from.reused);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lb/base/cause.hpp"
+#include "lb/base/forwarded_address.hpp"
 #include "lb/base/timer_wheel.hpp"
 #include "lb/net/buffer.hpp"
 #include "lb/net/encoder.hpp"
@@ -278,11 +279,13 @@ class Exchange final : public Timer, public UpstreamUser {
   std::span<char> response_trailers_;       // within one event
   std::string path_storage_;
   http1::NormalizedPath path_;
+  AddressText client_text_;        // of an address that X-Forwarded-For names
   std::string_view client_;        // the address that is believed
   std::string_view user_;          // who it is; in the route's configuration, as the next
   std::string_view claimed_user_;  // who it says it is
   std::string_view granted_;       // field lines for the backend; in question_
   bool trusted_peer_ = false;
+  bool client_tls_ = false;  // the client came by TLS, to us or to the trusted peer
   std::array<char, 32> request_id_storage_;
   std::string_view request_id_;
   TimePoint started_{}, attempt_began_{}, attempt_started_{};
@@ -306,6 +309,7 @@ class Exchange final : public Timer, public UpstreamUser {
   std::unique_ptr<LoggedFields> logged_;  // of the backend's answer, for the access log; made when it is needed first
   uint16_t status_ = 0, upstream_status_ = 0;  // sent to the client; of the backend's answer that was forwarded
   Cause cause_ = Cause::none, last_cause_ = Cause::none;
+  std::string_view detail_;  // of cause_, static: what exactly was wrong with the request; empty: no more is known
   Phase phase_ = Phase::idle;
   bool admitted_ = false, backend_held_ = false, retrying_ = false, idempotent_ = false;
   bool body_complete_ = false, body_kept_ = false, body_lost_ = false;

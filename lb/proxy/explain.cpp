@@ -14,6 +14,7 @@
 #include "lb/proxy/explain_connection.hpp"
 #include "lb/proxy/explain_fields.hpp"
 #include "lb/proxy/explain_guards.hpp"
+#include "lb/proxy/forwarded.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/redirect.hpp"
 #include "lb/proxy/request_facts.hpp"
@@ -272,14 +273,15 @@ void refuse(Explanation& out, Cause cause, const char* detail) {
 
 /// What a route without a pool answers.
 void explain_answer(const config::Route& route, const http1::RequestHead& head, const http1::NormalizedPath& path,
-                    bool tls, Explanation& out) {
+                    bool tls, bool trusted, Explanation& out) {
   if (!route.redirect) {
     out.outcome = Outcome::respond;
     out.cause = Cause::fixed_response;
     out.answer = std::to_string(route.respond->status);
     return;
   }
-  const auto location = redirect_location(*route.redirect, head, path, tls);
+  const auto location = redirect_location(*route.redirect, head, path, client_used_tls(head, trusted, tls),
+                                          client_asked_host(head, trusted));
   if (!location) return refuse(out, Cause::bad_request, kRedirectWithoutHost);
   out.outcome = Outcome::redirect;
   out.cause = Cause::redirect;
@@ -287,7 +289,7 @@ void explain_answer(const config::Route& route, const http1::RequestHead& head, 
 }
 
 /// Exchange::handle_request from the route on, in its order.
-void explain_request(const Runtime& runtime, const Question& question, uint32_t listener,
+void explain_request(const Runtime& runtime, const Question& question, uint32_t listener, bool trusted,
                      const http1::RequestHead& head, const http1::NormalizedPath& path, Rng& rng, Explanation& out) {
   const config::Config& config = *runtime.config;
   const BelievedFields fields{head, {}};
@@ -306,7 +308,8 @@ void explain_request(const Runtime& runtime, const Question& question, uint32_t 
   out.route_at = place(route.config->at);
   out.forwarded_path = upstream_path(*route.config, path);
   if (!explain_guards(route, question, head, path, out)) return;
-  if (!route.pool) return explain_answer(*route.config, head, path, config.listeners[listener].tls.has_value(), out);
+  if (!route.pool)
+    return explain_answer(*route.config, head, path, config.listeners[listener].tls.has_value(), trusted, out);
   const Pool& pool = *route.pool;
   out.pool = pool.config->name;
   out.algorithm = pool.config->balance.algorithm;
@@ -347,7 +350,9 @@ void explain_http(const Runtime& runtime, const Question& question, const Url& u
   out.host = head->host();
   out.path = path.matched;
   out.forwarded_path = path.forwarded;
-  const Client client = believed_client(*head, config.trusted_proxies, peer, question.client);
+  AddressText room;
+  const std::string peer_text = peer.host();
+  const Client client = believed_client(*head, config.trusted_proxies, peer, peer_text, room);
   out.client = client.address;
   const auto& tls = config.listeners[listener].tls;
   const bool asks_certificates = tls && tls->client_ca;
@@ -361,7 +366,7 @@ void explain_http(const Runtime& runtime, const Question& question, const Url& u
     out.answer = "200, since Max-Forwards is 0: it asks what stands here, not a backend";
     return;
   }
-  explain_request(runtime, question, listener, *head, path, rng, out);
+  explain_request(runtime, question, listener, client.trusted_peer, *head, path, rng, out);
 }
 
 }  // namespace
@@ -389,12 +394,12 @@ Explanation explain(const Runtime& runtime, const Question& question, Rng& rng) 
   Approach approach = approach_of(url.scheme, url.authority);
   if (tcp)
     approach.tls = runtime.tls[listener] != nullptr;  // tcp:// and tls:// are both a session, as the listener has it
-  out.client = question.client;
+  out.client = peer->host();
   out.host = approach.server_name;
   // A path alone is asked of the routes: of its connection nothing is known.
   if ((tcp || !url.scheme.empty()) && !explain_handshake(runtime, listener, approach, question, out)) return out;
   if (tcp)
-    explain_session(runtime, *tcp, question.client, rng, out);
+    explain_session(runtime, *tcp, out.client, rng, out);
   else
     explain_http(runtime, question, url, listener, approach, *peer, rng, out);
   return out;

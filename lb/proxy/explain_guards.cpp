@@ -29,11 +29,14 @@ bool add(Explanation& out, const char* rule, Verdict verdict, std::string says, 
 bool ask_addresses(const Route& route, Explanation& out) {
   const auto verdict = judge_address(route, out.client);
   const bool denied = verdict == AddressVerdict::denied, outside = verdict == AddressVerdict::not_allowed;
-  if (route.deny && !add(out, "deny", denied ? Verdict::refuses : Verdict::passes,
-                         fmt::format("{} is {}in it", out.client, denied ? "" : "not "), Cause::address_denied))
+  const auto says = [&](bool inside) {
+    return out.client == kUnknownClient ? "X-Forwarded-For names the client by no address"
+                                        : fmt::format("{} is {}in it", out.client, inside ? "" : "not ");
+  };
+  if (route.deny && !add(out, "deny", denied ? Verdict::refuses : Verdict::passes, says(denied), Cause::address_denied))
     return false;
-  return !route.allow || add(out, "allow", outside ? Verdict::refuses : Verdict::passes,
-                             fmt::format("{} is {}in it", out.client, outside ? "not " : ""), Cause::address_denied);
+  return !route.allow ||
+         add(out, "allow", outside ? Verdict::refuses : Verdict::passes, says(!outside), Cause::address_denied);
 }
 
 bool ask_bucket(const route::RateLimiter& limiter, const Question& question, std::string_view key, bool encoded,

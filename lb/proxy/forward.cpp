@@ -246,7 +246,7 @@ void Exchange::forward_head(http1::ResponseHead& response, char* data, size_t si
   context.chunked = chunk_response_;
   std::array<char, route::Affinity::kMostBytes> cookie;
   if (pool_->pool->affinity) give_affinity(context, cookie.data());
-  if (connection_->tls()) note_tls(response, context);
+  if (client_tls_) note_tls(response, context);
   write_response_head(writer, response, context);
   if (writer.overflow()) return fail(Cause::upstream_header_too_large);
   phase_ = Phase::responding;

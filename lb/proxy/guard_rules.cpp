@@ -3,12 +3,14 @@
 #include <array>
 
 #include "lb/base/hash.hpp"
+#include "lb/proxy/request_facts.hpp"
 #include "lb/route/query.hpp"
 
 namespace weir::proxy {
 
 AddressVerdict judge_address(const Route& route, std::string_view client) {
-  if (route.deny && route.deny->contains(client)) return AddressVerdict::denied;
+  // Who is unknown may be whom `deny` means.
+  if (route.deny && (client == kUnknownClient || route.deny->contains(client))) return AddressVerdict::denied;
   if (route.allow && !route.allow->contains(client)) return AddressVerdict::not_allowed;
   return AddressVerdict::passes;
 }

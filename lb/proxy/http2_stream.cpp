@@ -9,6 +9,7 @@
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
 #include "lb/proxy/http2_session.hpp"
+#include "lb/proxy/refused_head.hpp"
 #include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/worker.hpp"
 
@@ -41,16 +42,20 @@ void Http2Stream::start() {
   worker_.cells.requests_parsed.add();
   const auto& config = worker_.runtime->config();
   http1::ParseResult result{http1::Parse::error, Cause::header_too_large, "limits.http2.fields or field_bytes"};
+  const bool parsed = !broken() && !too_large_;
   if (broken()) {
     result = {http1::Parse::error, Cause::bad_request, ""};
-  } else if (!too_large_) {
+  } else if (parsed) {
     auto rules = request_rules(config);
     rules.tls = connection.tls() != nullptr;
     result = http1::parse_request(text_.view(), rules, exchange.head);
   }
-  if (result.status != http1::Parse::done) {
+  if (!parsed) {
     exchange.head.field_count = 0;
     exchange.head.size = 0;
+  } else if (result.status != http1::Parse::done) {
+    keep_for_the_record(exchange.head);
+    exchange.head.base = text_.view().data();
   }
   exchange.begin(*this, connection, began_);
   exchange.head.minor = 2;

@@ -5,6 +5,7 @@
 
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/forwarded.hpp"
 #include "lb/proxy/head_writer.hpp"
 #include "lb/proxy/redirect.hpp"
 #include "lb/proxy/upstream.hpp"
@@ -82,6 +83,7 @@ std::string_view presentable(std::string_view id) {
 
 void Exchange::answer_error(Cause why, const char* detail, std::string_view extra_fields) {
   cause_ = why;
+  detail_ = detail;
   const CauseInfo& cause = info(why);
   const std::string_view id = presentable(request_id_);
   if (is_grpc()) [[unlikely]]
@@ -108,7 +110,7 @@ void Exchange::answer_error(Cause why, const char* detail, std::string_view extr
 void Exchange::answer_redirect() {
   cause_ = Cause::redirect;
   const auto& redirect = *route_->config->redirect;
-  const auto location = redirect_location(redirect, head, path_, connection_->tls() != nullptr);
+  const auto location = redirect_location(redirect, head, path_, client_tls_, client_asked_host(head, trusted_peer_));
   if (!location) return answer_error(Cause::bad_request, kRedirectWithoutHost);
   answer_local(redirect.status, "text/plain; charset=utf-8", "", fmt::format("Location: {}\r\n", *location));
 }
@@ -131,7 +133,7 @@ void Exchange::answer_local(uint16_t status, std::string_view content_type, std:
   const bool bodyless = status == 204 || status == 304;
   std::string fields = fmt::format("Date: {}\r\n", worker_.http_date());
   fields += extra_fields;
-  if (connection_->tls()) fields += connection_->listener().hsts;
+  if (client_tls_) fields += connection_->listener().hsts;
   if (!bodyless && !body.empty() && !content_type.empty()) fields += fmt::format("Content-Type: {}\r\n", content_type);
   if (route_ && !route_->config->response_headers.empty())
     fields = with_rules(fields, route_->config->response_headers);

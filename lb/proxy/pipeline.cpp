@@ -6,6 +6,7 @@
 #include "lb/base/hex.hpp"
 #include "lb/proxy/downstream.hpp"
 #include "lb/proxy/exchange.hpp"
+#include "lb/proxy/forwarded.hpp"
 #include "lb/proxy/request_facts.hpp"
 
 namespace weir::proxy {
@@ -50,10 +51,12 @@ bool Exchange::normalize_target() {
 void Exchange::identify_client() {
   const auto& blocks = runtime_->config().trusted_proxies;
   // Usually there are none, and then the peer need not be read back from its text (500 instructions).
-  const Client client = blocks.empty() ? Client{connection_->peer_text(), false}
-                                       : believed_client(head, blocks, connection_->peer(), connection_->peer_text());
+  const std::string_view peer = connection_->peer_text();
+  const Client client =
+      blocks.empty() ? Client{peer, false} : believed_client(head, blocks, connection_->peer(), peer, client_text_);
   client_ = client.address;
   trusted_peer_ = client.trusted_peer;
+  client_tls_ = client_used_tls(head, trusted_peer_, connection_->tls() != nullptr);
   request_id_ = {};
   drop_unbelieved(head, trusted_peer_, connection_->tls() && connection_->tls()->server()->asks_clients());
   if (trusted_peer_) {

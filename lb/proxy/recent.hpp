@@ -68,6 +68,7 @@ struct RequestRecord {
   FixedText<200> target;
   FixedText<64> listener, pool;
   FixedText<128> route;
+  FixedText<160> detail;  // what exactly was wrong with a refused one; empty: the cause says it all
   std::array<AttemptRecord, kAttempts> tries;
 
   /// The next of `tries`, while there is room; `kept` counts them.

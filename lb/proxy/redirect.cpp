@@ -31,11 +31,11 @@ std::string redirect_location(const config::Redirect& redirect, std::string_view
 }
 
 std::optional<std::string> redirect_location(const config::Redirect& redirect, const http1::RequestHead& head,
-                                             const http1::NormalizedPath& path, bool tls) {
-  if (redirect.host.empty() && head.host().empty()) return {};
+                                             const http1::NormalizedPath& path, bool tls, std::string_view host) {
+  if (redirect.host.empty() && host.empty()) return {};
   const auto query = head.has_query ? std::optional(head.query_view()) : std::nullopt;
   // The forwarded form has no byte that could end a header line; a leading "//" is no authority behind one.
-  return redirect_location(redirect, tls ? "https" : "http", head.host(), path.forwarded, query);
+  return redirect_location(redirect, tls ? "https" : "http", host, path.forwarded, query);
 }
 
 }  // namespace weir::proxy

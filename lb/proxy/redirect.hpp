@@ -15,9 +15,10 @@ namespace weir::proxy {
 /// with "?" brings an empty one.
 std::string redirect_location(const config::Redirect& redirect, std::string_view request_scheme, std::string_view host,
                               std::string_view path, std::optional<std::string_view> query);
-/// That of a request. Nothing: it needs the host, and the request names none (HTTP/1.0, or an empty Host).
+/// That of a request whose client asked by `tls` for `host`. Nothing: it needs the host, and the request names none
+/// (HTTP/1.0, or an empty Host).
 inline constexpr char kRedirectWithoutHost[] = "a redirect needs the host, and HTTP/1.0 without Host names none";
 std::optional<std::string> redirect_location(const config::Redirect& redirect, const http1::RequestHead& head,
-                                             const http1::NormalizedPath& path, bool tls);
+                                             const http1::NormalizedPath& path, bool tls, std::string_view host);
 
 }  // namespace weir::proxy

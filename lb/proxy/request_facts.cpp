@@ -81,8 +81,10 @@ std::string_view template_segment(std::string_view pattern, std::string_view pat
   return path.substr(0, path.find('/'));
 }
 
-/// The rightmost address of X-Forwarded-For that is no trusted proxy; empty if all are, or one is no address.
-std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::vector<AddressBlock>& blocks) {
+/// The rightmost address of X-Forwarded-For that is no trusted proxy; empty if all are. The search ends at what is no
+/// address: what stands left of it may be anyone's word.
+std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::vector<AddressBlock>& blocks,
+                                     AddressText& room) {
   const auto fields = head.all();
   for (size_t i = fields.size(); i-- > 0;) {
     if (fields[i].id != FieldId::x_forwarded_for) continue;
@@ -92,9 +94,9 @@ std::string_view rightmost_untrusted(const http1::RequestHead& head, const std::
       const std::string_view element = http1::trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
       list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
       if (element.empty()) continue;  // RFC 9110 §5.6.1.2
-      const auto address = AddressBlock::parse_address(element);
-      if (!address) return {};
-      if (!trusted(blocks, *address)) return element;
+      const auto address = parse_forwarded(element);
+      if (!address) return kUnknownClient;
+      if (!trusted(blocks, *address)) return write_address(*address, room);
     }
   }
   return {};
@@ -115,10 +117,10 @@ http1::RequestRules request_rules(const config::Config& config) {
 }
 
 Client believed_client(const http1::RequestHead& head, const std::vector<AddressBlock>& blocks, const Endpoint& peer,
-                       std::string_view peer_text) {
+                       std::string_view peer_text, AddressText& room) {
   Client client{peer_text, !blocks.empty() && trusted(blocks, peer)};
   if (client.trusted_peer)
-    if (const auto named = rightmost_untrusted(head, blocks); !named.empty()) client.address = named;
+    if (const auto named = rightmost_untrusted(head, blocks, room); !named.empty()) client.address = named;
   return client;
 }
 

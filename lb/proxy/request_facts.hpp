@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/model.hpp"
+#include "lb/base/forwarded_address.hpp"
 #include "lb/net/http1.hpp"
 #include "lb/route/router.hpp"
 
@@ -18,14 +19,17 @@ http1::RequestRules request_rules(const config::Config& config);
 /// Does one of the blocks hold the address?
 bool trusted(const std::vector<AddressBlock>& blocks, const Endpoint& address);
 
-/// Whose request it is. `address` points into `head` or to `peer_text`.
+/// The address of a client whom a trusted proxy names by something that is no address. No rule by address lets it in.
+inline constexpr std::string_view kUnknownClient = "unknown";
+
+/// Whose request it is. `address` points to `room`, to `peer_text` or is kUnknownClient.
 struct Client {
-  std::string_view address;  // the one that is believed
+  std::string_view address;  // the one that is believed, in the one form that Endpoint::host() writes
   bool trusted_peer = false;
 };
 /// Behind trusted proxies: the rightmost address of X-Forwarded-For that is none of them.
 Client believed_client(const http1::RequestHead& head, const std::vector<AddressBlock>& trusted_proxies,
-                       const Endpoint& peer, std::string_view peer_text);
+                       const Endpoint& peer, std::string_view peer_text, AddressText& room);
 
 /// Marks with drop what the peer may not say (security-rules C1), before anything is decided by the fields.
 /// `asks_certificates`: the listener does, and so believes no one else about them.

@@ -86,6 +86,7 @@ void TcpSession::remember(Cause cause, int64_t wall_ns, uint64_t duration_us) co
   record.method = "";
   record.target = "";
   record.route = "";
+  record.detail = "";
   record.kept = 0;
   for (const auto& failed : failed_)
     record.add_try(*failed.backend, failed.start_us, failed.took_us, 0, failed.cause, false);

@@ -59,7 +59,7 @@ void Exchange::enter_tunnel(http1::ResponseHead& response, std::string_view rest
   context.upgrade = true;
   std::array<char, route::Affinity::kMostBytes> cookie;
   if (pool_->pool->affinity) give_affinity(context, cookie.data());
-  if (connection_->tls()) note_tls(response, context);
+  if (client_tls_) note_tls(response, context);
   write_response_head(writer, response, context);
   iovec parts[2] = {{const_cast<char*>(writer.view().data()), writer.size()},
                     {const_cast<char*>(rest.data()), rest.size()}};

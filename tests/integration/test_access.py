@@ -60,6 +60,22 @@ class Addresses(WeirTest):
                          [200, 200, 200, 403, 403])
         self.assertEqual(self.status(self.daemon(route), forwarded="192.0.2.7"), 403, "anyone can say so")
 
+    def test_a_port_behind_it_does_not_make_it_the_proxys(self):
+        denying = self.daemon({"deny": ["192.0.2.66", "2001:db8::66"]}, trusted_proxies=["127.0.0.1"])
+        self.assertEqual([self.status(denying, forwarded=a) for a in ("192.0.2.66:80", "[2001:db8::66]:80", "::ffff:192.0.2.66", "192.0.2.7:80")],
+                         [403, 403, 403, 200])
+        allowing = self.daemon({"allow": ["127.0.0.0/8"]}, trusted_proxies=["127.0.0.1"])
+        self.assertEqual([self.status(allowing, forwarded=a) for a in ("192.0.2.7:80", "[2001:db8::7]:80", None)], [403, 403, 200])
+
+    def test_who_is_named_by_no_address_is_not_let_in(self):
+        """Neither by the proxy's own address, nor because no list names him."""
+        for route in ({"allow": ["127.0.0.0/8"]}, {"allow": ["0.0.0.0/0", "::/0", "unix"]}, {"deny": ["192.0.2.66"]}):
+            daemon = self.daemon(route, trusted_proxies=["127.0.0.1"])
+            for element in ("unknown", "_hidden", "192.0.2.7:99999", "unix:", "192.0.2.7 192.0.2.8"):
+                with self.subTest(route=route, element=element):
+                    self.assertEqual(self.status(daemon, forwarded=element), 403)
+            self.assertEqual(daemon.get("/else", [("X-Forwarded-For", "_hidden")]).status, 200)
+
     def test_a_unix_socket(self):
         folder = tempfile.mkdtemp(prefix="weir-test-")
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)

@@ -84,6 +84,16 @@ class Broken(Http2Test):
         self.assertEqual((line["status"], line["protocol"], line["method"], line["target"], line["client"]), (400, "HTTP/2.0", "", "", "127.0.0.1"))
         self.assertEqual(daemon.metrics().sum("weir_requests_in_flight"), 0)
 
+    def test_a_request_that_is_refused_for_what_it_says(self):
+        """That of HTTP/1.1 as well: the log and `weir why` have what was sound of it."""
+        daemon = self.serve()
+        client = self.http2(daemon)
+        stream = client.open([*client.fields(path="/refused?a=1"), ("user-agent", "probe"), ("expect", "200-ok")])
+        self.assertEqual(client.answer(stream).status, 417)
+        line = daemon.wait_log(lambda line: line["cause"] == "expectation_failed")
+        self.assertEqual((line["status"], line["protocol"], line["method"], line["target"], line["user_agent"]), (417, "HTTP/2.0", "GET", "/refused?a=1", "probe"))
+        self.assertIn("Exactly: an expectation other than 100-continue.", daemon.command("why", line["request_id"])[1])
+
     def test_a_stream_that_is_under_way(self):
         daemon, client = self.hold()
         client.frame(http2.WINDOW_UPDATE, 0, 1, TOO_MUCH)

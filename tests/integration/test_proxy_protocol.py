@@ -100,6 +100,12 @@ class Received(WeirTest):
         self.assertEqual(self.ask(daemon, v1("192.0.2.66")).status, 403)
         self.assertEqual([self.ask(daemon, v1(a)).status for a in ("192.0.2.1", "192.0.2.1", "192.0.2.2")], [200, 429, 200])
 
+    def test_a_mapped_address_is_the_ipv4_one(self):
+        routes = [{"match": {"path": "/"}, "pool": "app", "deny": ["192.0.2.66"]}]
+        daemon = self.serve(routes=routes)
+        self.assertEqual(self.ask(daemon, b"PROXY TCP6 ::ffff:192.0.2.66 ::1 1 2\r\n").status, 403)
+        daemon.wait_log(lambda r: r["client"] == "192.0.2.66")
+
     def test_in_pieces_and_with_requests_behind_it(self):
         daemon = self.serve()
         for header in (v1(), v2()):

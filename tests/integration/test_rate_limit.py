@@ -111,6 +111,12 @@ class RateLimit(WeirTest):
         daemon = self.weir(limited(self.origin(), {"key": "client", "rate": "1/h", "burst": 2}))
         self.assertEqual([daemon.get("/limited", [("X-Forwarded-For", f"192.0.2.{i}")]).status for i in range(3)], [200, 200, 429])
 
+    def test_a_clients_address_has_one_bucket_however_it_is_written(self):
+        daemon = self.weir(limited(self.origin(), {"key": "client", "rate": "1/h", "burst": 2}, trusted_proxies=["127.0.0.1"]))
+        for forms in (("192.0.2.1", "192.0.2.1:5", "::ffff:192.0.2.1"), ("2001:db8::1", "[2001:db8::1]:6", "2001:DB8:0::1"), ("_a", "_b", "unknown")):
+            with self.subTest(forms):
+                self.assertEqual([daemon.get("/limited", [("X-Forwarded-For", a)]).status for a in forms], [200, 200, 429])
+
     def test_without_the_key_there_is_one_bucket(self):
         daemon = self.weir(limited(self.origin(), {"key": {"header": "X-Api-Key"}, "rate": "1/h", "burst": 2}))
         self.assertEqual(self.statuses(daemon, 2) + self.statuses(daemon, 1, [("X-Api-Key", "")]), [200, 200, 429])

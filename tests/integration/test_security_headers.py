@@ -111,8 +111,20 @@ class Trusted(WeirTest):
                 self.assertEqual(seen.all("x-real-ip"), ["9.9.9.9"])
 
     def test_garbage_in_the_list_ends_the_belief(self):
-        seen, _ = self.forwarded(["127.0.0.1", "10.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9, unknown, 10.1.1.1"})
-        self.assertNotEqual(seen.all("x-real-ip"), ["9.9.9.9"])
+        seen, daemon = self.forwarded(["127.0.0.1", "10.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9, _hidden, 10.1.1.1"})
+        self.assertEqual(seen.all("x-real-ip"), ["unknown"])
+        self.assertEqual(seen.header("x-forwarded-for"), "9.9.9.9, _hidden, 10.1.1.1, 127.0.0.1")
+        daemon.wait_log(lambda r: r["client"] == "unknown")
+
+    def test_an_address_has_one_spelling(self):
+        for element, client in (("9.9.9.9:1234", "9.9.9.9"), ("[2001:db8::1]:443", "2001:db8::1"), ("[2001:DB8:0::1]", "2001:db8::1"),
+                                ("::ffff:9.9.9.9", "9.9.9.9"), ("[::ffff:9.9.9.9]:80", "9.9.9.9"), ("fe80::1%eth0", "fe80::1"),
+                                ("9.9.9.9:1, 10.1.1.1:2", "9.9.9.9"), ("9.9.9.9, ::ffff:10.1.1.1", "9.9.9.9")):
+            with self.subTest(element=element):
+                seen, daemon = self.forwarded(["127.0.0.1", "10.0.0.0/8"], {"X-Forwarded-For": element})
+                self.assertEqual(seen.all("x-real-ip"), [client])
+                self.assertEqual(seen.header("x-forwarded-for"), element + ", 127.0.0.1", "the list is passed on as it came")
+                daemon.wait_log(lambda r: r["client"] == client)
 
     def test_peer_outside_the_list_is_not_believed(self):
         seen, _ = self.forwarded(["10.0.0.0/8"], {"X-Forwarded-For": "9.9.9.9", "X-Request-Id": "abc"})

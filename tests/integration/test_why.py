@@ -157,6 +157,76 @@ class Why(WeirTest):
         self.assertEqual((told["status"], told["cause"]), (400, "bad_request"))
         self.assertIn("it reached no pool", daemon.command("why", told["id"])[1])
 
+    def refuse(self, daemon, raw, status):
+        """The line of the log, what is remembered, and what `weir why` prints, of a request that is refused."""
+        with daemon.client() as client:
+            client.send(raw)
+            answer = client.read()
+        self.assertEqual(answer.status, status, answer)
+        number = answer.header("x-request-id")
+        told = self.ask(daemon, number)
+        self.assertIn(told["detail"], answer.text)
+        line = daemon.wait_log(lambda r: r["request_id"] == number)
+        self.assertEqual((line["method"], line["target"][:200], line["host"]), (told["method"], told["target"], told["host"]))
+        return line, told, daemon.command("why", number)[1]
+
+    def test_what_could_not_be_read_to_its_end(self):
+        daemon = self.weir(config([self.origin(echo)]))
+        start = b"POST /a?b=1 HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: old probe\r\n"
+        sound = ("POST", "/a?b=1", "shop.example:8080", "old probe")
+        for rest, status, cause, detail in ((b"X-Bad : 1\r\n\r\n", 400, "bad_request", "blank before the colon"),
+                                            (b"Expect: 200-ok\r\n\r\n", 417, "expectation_failed", "an expectation other than 100-continue"),
+                                            (b"Content-Length: 1, 1\r\n\r\n", 400, "bad_framing", "bad Content-Length"),
+                                            (b"Connection: X-Forwarded-For\r\n\r\n", 400, "bad_request", "may not be removed")):
+            with self.subTest(rest=rest):
+                line, told, out = self.refuse(daemon, start + rest, status)
+                self.assertEqual((line["method"], line["target"], line["host"], line["user_agent"]), sound)
+                self.assertEqual((line["path"] if "path" in line else "/a", line["cause"], line["route"]), ("/a", cause, ""))
+                self.assertIn(detail, told["detail"])
+                self.assertIn("\nPOST http://shop.example:8080/a?b=1, from 127.0.0.1 by listener web\n", out)
+                self.assertIn(f"{cause}: {told['help']} Exactly: {told['detail']}.\n", out)
+
+    def test_as_far_as_it_could_be_read(self):
+        daemon = self.weir(config([self.origin(echo)]))
+        for raw, status, known in ((b"GET /x HTTP/1.1\r\nHost: a b\r\n\r\n", 400, ("GET", "/x", "")),
+                                   (b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, ("GET", "/x", "a")),
+                                   (b"GET /x HTTP/1.1\r\n\r\n", 400, ("GET", "/x", "")),
+                                   (b"GET /x HTTP/3.0\r\n\r\n", 505, ("GET", "/x", "")),
+                                   (b"GET /x\x01y HTTP/1.1\r\n\r\n", 400, ("GET", "/x", "")),
+                                   (b"TRACE /x HTTP/1.1\r\nHost: a\r\n\r\n", 405, ("TRACE", "/x", "")),
+                                   (b"G\x1bT /x HTTP/1.1\r\n\r\n", 400, ("", "", "")),
+                                   (b"\x16\x03\x01\x02\x00\x01", 400, ("", "", ""))):
+            with self.subTest(raw=raw):
+                line, told, out = self.refuse(daemon, raw, status)
+                self.assertEqual((line["method"], line["target"], line["host"]), known)
+                self.assertEqual("not a line of it could be read" in out, not known[0], out)
+        line, _, _ = self.refuse(daemon, b"GET /" + b"y" * 20000 + b" HTTP/1.1\r\n\r\n", 414)
+        self.assertEqual((line["method"], line["target"][:9]), ("GET", "/yyyyyyyy"))
+
+    def test_what_is_refused_decides_nothing(self):
+        """What would overrule a part of a request may be still to come: the client's address, its name, what it accepts."""
+        daemon = self.weir(trusting([self.origin(echo)]))
+        raw = b"GET /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\nX-Forwarded-For: 9.9.9.9\r\nAccept: application/json\r\nX-Bad : 1\r\n\r\n"
+        line, told, _ = self.refuse(daemon, raw, 400)
+        self.assertEqual((line["client"], told["client"], line["target"]), ("127.0.0.1", "127.0.0.1", "/x"))
+        self.assertNotEqual(line["request_id"], "mine")
+
+    def test_of_one_refused_nothing_unescaped_is_logged(self):
+        daemon = self.weir(config([self.origin(echo)]))
+        self.refuse(daemon, b'GET /a"b\\c HTTP/1.1\r\nHost: h\r\nUser-Agent: u"\\\t\xff\xc2\x9b31m\r\nX-Bad : 1\r\n\r\n', 400)
+        with open(daemon.log_path, "rb") as file:
+            line = file.read().splitlines()[-1]
+        self.assertFalse(any(b < 0x20 or b == 0x7f for b in line), line)
+        self.assertEqual(json.loads(line)["cause"], "bad_request")
+        self.assertNotIn("\x9b", daemon.command("why")[1])
+
+    def test_a_head_that_never_ends(self):
+        daemon = self.weir(config([self.origin(echo)], listener={"timeout": {"header": "1s"}}))
+        line, _, out = self.refuse(daemon, b"GET /slow HTTP/1.1\r\nHost: a.example\r\nUser-Agent: snail\r\nX-More: ", 408)
+        self.assertEqual((line["method"], line["target"], line["host"], line["user_agent"]), ("GET", "/slow", "a.example", "snail"))
+        self.assertIn("GET http://a.example/slow", out)
+        self.assertNotIn("Exactly", out)
+
     def test_a_client_that_does_not_wait(self):
         daemon = self.weir(trusting([self.origin(lambda m, c: c.stall(20) and None)]))
         client = daemon.client()

@@ -160,7 +160,6 @@ TEST_CASE("the full file: the top level") {
   CHECK(config.http.reject_path_params);
   CHECK(config.http.forwarded);
   CHECK(config.http.expose);
-  CHECK(config.http.trailers == std::vector<std::string>{"x-checksum", "server-timing"});
   CHECK(config.log.access == "stdout");
   CHECK(config.log.format == Log::Format::json);
   CHECK(config.log.fields ==

@@ -136,6 +136,11 @@ TEST_CASE("keys") {
   // Only a trusted proxy is believed.
   CHECK(world.ask("/m", {{"X-Forwarded-For", "203.0.113.9"}}).key == "192.0.2.1");
   CHECK(world.ask("/m", {{"X-Forwarded-For", "203.0.113.9"}}, "10.0.0.1").key == "203.0.113.9");
+  // In one spelling.
+  CHECK(world.ask("/m", {{"X-Forwarded-For", "203.0.113.9:4711"}}, "::ffff:10.0.0.1").key == "203.0.113.9");
+  CHECK(world.ask("/m", {{"X-Forwarded-For", "[2001:DB8::1]:443"}}, "10.0.0.1").key == "2001:db8::1");
+  CHECK(world.ask("/m", {}, "::ffff:192.0.2.1").key == "192.0.2.1");
+  CHECK(world.ask("/m", {{"X-Forwarded-For", "203.0.113.9, _hidden"}}, "10.0.0.1").key == "unknown");
 }
 
 TEST_CASE("who takes part, and who doesn't") {
