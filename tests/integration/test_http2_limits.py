@@ -355,7 +355,7 @@ class Limits(Http2Test):
         client = self.http2(daemon)
         stream = client.open(method="POST", headers=[("content-type", "application/grpc")], end=False)
         client.frame(http2.DATA, 0, stream, b"a")
-        self.assertEqual(dict(client.answer(stream).headers)["grpc-status"], "4")
+        self.assertEqual(dict(client.answer(stream).headers)["grpc-status"], "14")
         self.assertEqual(daemon.wait_log(lambda line: line["method"] == "POST")["cause"], "body_too_slow")
 
     def test_not_http2_at_all(self):

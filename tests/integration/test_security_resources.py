@@ -322,7 +322,7 @@ class LocalShortage(WeirTest):
         self.assertEqual((metrics.sum("weir_backend_ejections_total"), metrics.sum("weir_backend_connect_failures_total")), (0, 0))
 
     def test_a_cr_and_an_lf_between_requests_begin_no_request(self):
-        daemon = self.weir(config([self.origin()], listener={"timeout": {"header": "1s", "keep_alive": "60s"}}))
+        daemon = self.weir(config([self.origin()], listener={"timeout": {"header": "1s", "keep_alive": "2s"}}))
         client = self.client(daemon)
         self.assertEqual(client.get("/a").status, 200)
         client.send(b"\r")
@@ -348,14 +348,14 @@ class LocalShortage(WeirTest):
 
     def test_half_an_empty_line_keeps_no_place(self):
         """Such connections are idle ones, and go when a new one needs the place."""
-        daemon = self.weir(config([self.origin()], limits={"connections": 4}))
-        clients = [self.client(daemon) for _ in range(4)]
+        daemon = self.weir(config([self.origin()], limits={"connections": 16}))
+        clients = [self.client(daemon) for _ in range(16)]
         for client in clients:
             self.assertEqual(client.get("/a").status, 200)
         before = daemon.metrics().sum("weir_received_bytes_total")
         for client in clients:
             client.send(b"\r")
-        wait_until(lambda: daemon.metrics().sum("weir_received_bytes_total") == before + 4)
+        wait_until(lambda: daemon.metrics().sum("weir_received_bytes_total") == before + 16)
         self.assertEqual(daemon.get("/b").status, 200)
 
     def test_the_clock_of_a_body_begins_when_it_is_wanted(self):

@@ -1,30 +1,32 @@
 // A monitor with real servers in this process, and its event log.
 #pragma once
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <map>
+#include <mutex>
 
 #include "health/monitor.hpp"
+#include "lb/base/log.hpp"
 #include "tests/unit/health/servers.hpp"
 
 namespace weir::health::test {
 
 using namespace std::chrono_literals;
 
-/// What the event log says meanwhile: stderr goes to a file without a name. (So do a sanitizer's words: set log_path to
-/// read them.)
+/// What the event log says meanwhile.
 class LogCapture {
  public:
-  LogCapture() : saved_(::dup(2)), file_(std::tmpfile()) { ::dup2(::fileno(file_), 2); }
-  ~LogCapture() {
-    ::dup2(saved_, 2);
-    ::close(saved_);
-    std::fclose(file_);
-  }
+  LogCapture()
+      : before_(log::set_sink([this](std::string_view line) {
+          const std::lock_guard lock(mutex_);
+          text_ += line;
+        })) {}
+  ~LogCapture() { log::set_sink(std::move(before_)); }
+  LogCapture(const LogCapture&) = delete;
+  LogCapture& operator=(const LogCapture&) = delete;
   std::string text() const {
-    std::string out(static_cast<size_t>(::lseek(::fileno(file_), 0, SEEK_END)), '\0');
-    return ::pread(::fileno(file_), out.data(), out.size(), 0) < 0 ? "" : out;
+    const std::lock_guard lock(mutex_);
+    return text_;
   }
   size_t count(const std::string& event) const {
     size_t n = 0;
@@ -41,8 +43,9 @@ class LogCapture {
   }
 
  private:
-  int saved_;
-  std::FILE* file_;
+  mutable std::mutex mutex_;
+  std::string text_;
+  log::Sink before_;
 };
 
 /// A pool "app" with a server a backend, and a monitor.
