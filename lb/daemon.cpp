@@ -482,7 +482,7 @@ int run_daemon(const DaemonOptions& options) {
     if (options.dev) use_dev_certificate(world);
     auto loaded = route::load_checked(options.file, config::recording(world, seen));
     proxy::check_tls(loaded, std::time(nullptr));
-    if (const int code = cli::report_problems(options.file, loaded)) {
+    if (const int code = cli::report_problems(options.file, loaded, cli::Reader::perhaps_gone)) {
       if (predecessor) predecessor->failed(code, "the configuration is bad, or can't be read", lines_of(loaded));
       return code;
     }

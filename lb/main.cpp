@@ -1,10 +1,12 @@
 // The command line. Exit codes: 0 well, 1 it couldn't start (one line on stderr says why), 2 wrong usage or a bad
 // configuration.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -165,6 +167,16 @@ int version() {
   return 0;
 }
 
+/// Descriptors 0 to 2 are open, or a socket would become standard error; and whoever reads what a daemon writes may go
+/// without ending it.
+void secure_standard_streams() {
+  int fd;
+  while ((fd = ::open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) {
+  }
+  if (fd >= 0) ::close(fd);
+  ::signal(SIGPIPE, SIG_IGN);
+}
+
 std::vector<std::string> option_names(const CLI::App& command) {
   std::vector<std::string> names;
   for (const auto* option : command.get_options())
@@ -270,6 +282,7 @@ int dispatch(int argc, char** argv) {
   }
   const auto name = app.get_subcommands().front()->get_name();
   if (name == "help") return show_help(app, name);  // "weir help -- X"
+  if (name == "run" || name == "demo-backend") secure_standard_streams();
   if (name == "run") return weir::run_daemon({words.file, {argv, argv + argc}, words.watch, words.dev});
   if (name == "check") return weir::cli::check(words.file, words.dev);
   if (name == "schema") return weir::cli::schema();

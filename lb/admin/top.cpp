@@ -144,7 +144,7 @@ std::vector<Cell> backend_cells(const Row& row, const Rates& sum) {
 }
 
 std::vector<std::string> table_lines(std::vector<Group>& groups, const TopView& view) {
-  Table table({{"POOL / BACKEND"},
+  Table table({{.title = "POOL / BACKEND", .least = 20},
                {"STATUS"},
                {"FOR", true, 6},
                {"WEIGHT", true, 4},

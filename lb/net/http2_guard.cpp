@@ -56,7 +56,7 @@ Http2Flood Guard::on_frame(uint8_t type, uint8_t flags, uint32_t length, TimePoi
     case kPriority:
     case kPriorityUpdate:
       return ++priorities_ > most_priorities_ * (1 + streams_) ? Http2Flood::priorities : Http2Flood::none;
-    case kReset: return resets_.take(now) ? Http2Flood::none : Http2Flood::resets;
+    case kReset: return on_reset(now);
     case kSettings: return flags & kAck || settings_.take(now) ? Http2Flood::none : Http2Flood::settings;
     case kPing: return flags & kAck || pings_.take(now) ? Http2Flood::none : Http2Flood::pings;
     default: return Http2Flood::none;

@@ -15,6 +15,8 @@ class Guard {
   Http2Flood on_frame(uint8_t type, uint8_t flags, uint32_t length, TimePoint now);
   /// A frame or a request that breaks the rules.
   Http2Flood on_error(TimePoint now);
+  /// A stream was reset by its client's doing, as if that had reset it.
+  Http2Flood on_reset(TimePoint now) { return resets_.take(now) ? Http2Flood::none : Http2Flood::resets; }
   /// HEADERS or DATA has gone out: pings are answered by work.
   void on_message_sent() { pings_.fill(); }
 

@@ -142,6 +142,12 @@ struct ServerCallbacks {
     if (flood != Http2Flood::none) self.flooded(flood);
   }
 
+  /// Nothing is wrong with that, but it costs what a reset by the client does, and must not be had for less.
+  static void cut_short(ServerSession& self) {
+    const auto flood = self.guarded_->guard.on_reset(self.now_);
+    if (flood != Http2Flood::none) self.flooded(flood);
+  }
+
   static int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int, void* user) {
     error(of(user), stream_of(session, frame->hd.stream_id));
     return 0;
@@ -158,7 +164,10 @@ struct ServerCallbacks {
         return 0;
       case NGHTTP2_RST_STREAM: {
         ServerStream* stream = stream_of(session, frame->hd.stream_id);
-        if (!stream || (!stream->reset_by_us_ && !stream->cut_short())) error(self, stream);
+        if (stream && !stream->reset_by_us_ && stream->cut_short())
+          cut_short(self);
+        else if (!stream || !stream->reset_by_us_)
+          error(self, stream);
         self.events_.on_reset_sent(static_cast<Http2Error>(frame->rst_stream.error_code));
         return 0;
       }

@@ -11,7 +11,9 @@ namespace {
 using http1::FieldId;
 
 const char* why_dropped(std::string_view name, FieldId id, bool trusted_peer, bool asks_certificates) {
-  if (name.find('_') != name.npos) return "the name has a _ (http.underscores)";
+  if (name.find('_') != name.npos)
+    return own_field(name) != OwnField::none ? "to applications it is a field of Weir's own, with its _ for a -"
+                                             : "the name has a _ (http.underscores)";
   switch (own_field(name)) {
     case OwnField::address: return "nobody is believed about it; Weir makes it of X-Forwarded-For";
     case OwnField::certificate:

@@ -39,14 +39,14 @@ bool ask_addresses(const Route& route, Explanation& out) {
          add(out, "allow", outside ? Verdict::refuses : Verdict::passes, says(!outside), Cause::address_denied);
 }
 
-bool ask_bucket(const route::RateLimiter& limiter, const Question& question, std::string_view key, bool encoded,
-                Explanation& out) {
+bool ask_bucket(const route::RateLimiter& limiter, const Question& question, std::string_view key,
+                KeyValues::Spelling spelling, Explanation& out) {
   const auto& limit = limiter.limit();
   std::string says =
       fmt::format("{} by {} = {}", config::show_rate(limit.rate), config::show_key(limit.key),
                   key.empty() ? "(none in this request: such ones share a bucket)" : fmt::format("\"{}\"", key));
   if (question.from_file) return add(out, "rate_limit", Verdict::open, std::move(says));
-  const auto verdict = limiter.peek(rate_bucket(key, encoded), monotonic_now());
+  const auto verdict = limiter.peek(rate_bucket(key, spelling), monotonic_now());
   says += verdict.allowed ? "; there is room" : fmt::format("; used up, room again in {} s", verdict.retry_after());
   return add(out, "rate_limit", verdict.allowed ? Verdict::passes : Verdict::refuses, std::move(says),
              Cause::rate_limited);
@@ -57,7 +57,7 @@ bool ask_limiter(const Route& route, const Question& question, const http1::Requ
   const KeyValues keys = key_values(route.limiter->limit().key, {head, {}}, path, out.client);
   if (keys.more) return add(out, "rate_limit", Verdict::refuses, kTooManyKeys, Cause::bad_request);
   const auto passes = [&](std::string_view key) {
-    return ask_bucket(*route.limiter, question, key, keys.encoded, out);
+    return ask_bucket(*route.limiter, question, key, keys.spelling, out);
   };
   return std::all_of(keys.all().begin(), keys.all().end(), passes);
 }

@@ -1,9 +1,9 @@
 #include "lb/proxy/guard_rules.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "lb/base/hash.hpp"
-#include "lb/proxy/request_facts.hpp"
 #include "lb/route/query.hpp"
 
 namespace weir::proxy {
@@ -15,10 +15,17 @@ AddressVerdict judge_address(const Route& route, std::string_view client) {
   return AddressVerdict::passes;
 }
 
-uint64_t rate_bucket(std::string_view key, bool encoded) {
-  if (!encoded || key.find_first_of("%+") == key.npos) return seeded_hash(key);
-  std::array<char, http1::RequestRules{}.target_bytes> room;  // none of a request is longer
-  return seeded_hash(route::decode(key, room));
+uint64_t rate_bucket(std::string_view key, KeyValues::Spelling spelling) {
+  std::array<char, http1::RequestRules{}.target_bytes> room;  // what is longer, in a Cookie, is taken as it stands
+  if (spelling == KeyValues::Spelling::encoded && key.find_first_of("%+") != key.npos)
+    return seeded_hash(route::decode(key, room));
+  if (spelling == KeyValues::Spelling::host && key.size() <= room.size()) {
+    if (key.ends_with('.')) key.remove_suffix(1);
+    std::transform(key.begin(), key.end(), room.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    return seeded_hash({room.data(), key.size()});
+  }
+  return seeded_hash(key);
 }
 
 Login read_login(const http1::RequestHead& head, std::span<char, http1::kMaxCredentials> room,

@@ -7,6 +7,7 @@
 
 #include "lb/net/basic_auth.hpp"
 #include "lb/net/http1.hpp"
+#include "lb/proxy/request_facts.hpp"
 #include "lb/proxy/runtime.hpp"
 
 namespace weir::proxy {
@@ -17,8 +18,8 @@ enum class AddressVerdict : uint8_t { passes, denied, not_allowed };
 AddressVerdict judge_address(const Route& route, std::string_view client);
 
 /// The bucket of `rate_limit`. Requests without the key share one: leaving it out must not be a way around the limit.
-/// `encoded`: KeyValues::encoded; another spelling must be none either.
-uint64_t rate_bucket(std::string_view key, bool encoded);
+/// Another spelling must be none either.
+uint64_t rate_bucket(std::string_view key, KeyValues::Spelling spelling);
 /// Why a request is refused that has more values for the key than KeyValues::kMost.
 inline constexpr const char* kTooManyKeys = "more than 4 different values for the key of rate_limit";
 

@@ -47,7 +47,7 @@ bool Exchange::refused_by_rate() {
     return true;
   }
   for (const std::string_view key : keys.all()) {
-    const auto verdict = route_->limiter->take(rate_bucket(key, keys.encoded), worker_.now);
+    const auto verdict = route_->limiter->take(rate_bucket(key, keys.spelling), worker_.now);
     if (verdict.evicted) {
       RouteCells& cells = route_->state->cells[worker_.index];
       (verdict.evicted_active ? cells.rate_evicted_active : cells.rate_evicted_idle).add();

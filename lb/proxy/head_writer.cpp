@@ -137,6 +137,9 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   const auto field = [&](std::string_view name, std::string_view value) {
     if (!overruled(rules, name)) out.field(name, value);
   };
+  const auto whole = [&](std::string_view name, std::string_view line) {
+    if (!overruled(rules, name)) out.add(line);
+  };
   if (!trusted)
     field("X-Forwarded-For", context.peer);
   else if (!overruled(rules, "X-Forwarded-For"))
@@ -144,7 +147,10 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   const auto believed = [&](FieldId id) { return trusted ? head.find(id) : std::string_view(); };
   const auto proto = believed(FieldId::x_forwarded_proto), host = believed(FieldId::x_forwarded_host),
              port = believed(FieldId::x_forwarded_port);
-  field("X-Forwarded-Proto", !proto.empty() ? proto : context.tls ? "https" : "http");
+  if (!proto.empty())
+    field("X-Forwarded-Proto", proto);
+  else
+    whole("X-Forwarded-Proto", context.tls ? "X-Forwarded-Proto: https\r\n" : "X-Forwarded-Proto: http\r\n");
   if (const auto value = host.empty() ? head.host() : host; !value.empty()) field("X-Forwarded-Host", value);
   if (!port.empty()) {
     field("X-Forwarded-Port", port);
@@ -158,7 +164,7 @@ void write_client_fields(HeadWriter& out, const http1::RequestHead& head, const 
   out.add(context.granted);
   if (!context.identity.empty()) write_identity(out, context.identity, rules);
   if (context.forwarded && !overruled(rules, "Forwarded")) write_forwarded(out, head, context);
-  field("Via", head.minor == 1 ? "1.1 weir" : head.minor == 0 ? "1.0 weir" : "2.0 weir");
+  whole("Via", head.minor == 1 ? "Via: 1.1 weir\r\n" : head.minor == 0 ? "Via: 1.0 weir\r\n" : "Via: 2.0 weir\r\n");
 }
 
 /// The Cookie lines without the pairs of one name; the others keep their bytes. A line of which nothing is left is left

@@ -186,6 +186,17 @@ void for_each_key(const config::KeySpec& key, const BelievedFields& fields, cons
   }
 }
 
+KeyValues::Spelling spelling_of(config::KeySpec::Kind kind) {
+  using Kind = config::KeySpec::Kind;
+  if (kind == Kind::query || kind == Kind::cookie) return KeyValues::Spelling::encoded;
+  return kind == Kind::host ? KeyValues::Spelling::host : KeyValues::Spelling::one;
+}
+
+/// Of a cookie's value (RFC 6265 §4.1.1): most readers take the quotes off.
+std::string_view unquoted(std::string_view value) {
+  return value.size() >= 2 && value.front() == '"' && value.back() == '"' ? value.substr(1, value.size() - 2) : value;
+}
+
 /// Of first_of the part that the request has; empty if it has none.
 const config::KeySpec* present(const config::KeySpec& key, const BelievedFields& fields,
                                const http1::NormalizedPath& path, std::string_view client) {
@@ -212,14 +223,21 @@ KeyValues key_values(const config::KeySpec& key, const BelievedFields& fields, c
                      std::string_view client) {
   KeyValues found;
   if (const auto* part = present(key, fields, path, client)) {
-    found.encoded = part->kind == config::KeySpec::Kind::query;
-    for_each_key(*part, fields, path, client, [&](std::string_view value) {
+    found.spelling = spelling_of(part->kind);
+    const bool cookie = part->kind == config::KeySpec::Kind::cookie;
+    const auto add = [&](std::string_view value) {
+      if (cookie) value = unquoted(value);
       const auto known = found.all();
       if (value.empty() || std::find(known.begin(), known.end(), value) != known.end()) return true;
       found.more = found.count == KeyValues::kMost;
       if (!found.more) found.values[found.count++] = value;
       return !found.more;
-    });
+    };
+    // The path that routes see: what backends may take for the same is one.
+    if (part->kind == config::KeySpec::Kind::path)
+      add(path.matched);
+    else
+      for_each_key(*part, fields, path, client, add);
   }
   if (found.count == 0) found.values[found.count++] = {};
   return found;

@@ -68,7 +68,12 @@ struct KeyValues {
   std::array<std::string_view, kMost> values;
   size_t count = 0;
   bool more = false;     // than kMost
-  bool encoded = false;  // as they stand in a query: %61 is a
+  enum class Spelling : uint8_t {
+    one,
+    encoded,  // as in a query or a cookie: %61 is a
+    host,     // in any case, with or without a dot at its end
+  };
+  Spelling spelling = Spelling::one;
   std::span<const std::string_view> all() const { return {values.data(), count}; }
 };
 KeyValues key_values(const config::KeySpec& key, const BelievedFields& fields, const http1::NormalizedPath& path,

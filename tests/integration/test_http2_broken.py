@@ -179,6 +179,23 @@ class Floods(Http2Test):
         self.assertEqual((event.reason, event.detail), ("resets", "it has hung up"))
         self.assertLess(daemon.metrics().sum("weir_http2_streams_total"), 5 * 100)
 
+    def test_uploads_that_are_cut_short_again_and_again(self):
+        """Whether the client resets a request or has it reset: each is one of `resets`."""
+        def handler(connection):
+            connection.read_request(body=False)
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\na part")
+            connection.stall()
+        daemon = self.serve([self.origin(handler=handler)], limits={"http2": {"resets": 20, "resets_per_minute": 1}})
+        for body in (b"x", b"x" * 200):  # of 100
+            client = self.http2(daemon)
+            for _ in range(21):
+                stream = client.open(method="POST", headers=[("content-length", "100")], end=False)
+                client.wait(lambda: client.answers[stream].status == 200 or client.closed, "the head of the answer")
+                client.frame(http2.DATA, 1, stream, body)
+            self.assertEqual(client.wait_end(), "eof")
+            self.assertEqual([code for _, code in client.goaways], [http2.ENHANCE_YOUR_CALM])
+        self.assertEqual(daemon.metrics().sum("weir_http2_floods_total", kind="resets"), 2)
+
     def test_requests_that_were_under_way(self):
         go = threading.Event()
         self.addCleanup(go.set)

@@ -4,10 +4,12 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 
-from harness import WeirTest, binary, config, echo, load, request, response, run_command, wait_until
+from harness import WeirTest, binary, config, echo, fetch, load, request, response, run_command, wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -180,6 +182,48 @@ class Stalled(WeirTest):
         self.fill(daemon)
         daemon.signal(signal.SIGTERM)
         self.assertEqual(daemon.process.wait(30), 0)
+
+    def start(self, stderr, text, **more):
+        """A daemon whose stderr nobody reads; it listens at the path that is returned."""
+        folder = tempfile.mkdtemp(prefix="weir-stalled-")
+        self.addCleanup(shutil.rmtree, folder)
+        with open(os.path.join(folder, "weir.yaml"), "w") as file:
+            file.write(text + "listeners: { web: { bind: 'unix:%s/web' } }\nroutes: [ { respond: { status: 200 } } ]\n"
+                       "admin: { bind: '127.0.0.1:0', socket: %s/admin }\n" % (folder, folder))
+        process = subprocess.Popen([binary(), "run", file.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, **more)
+        self.addCleanup(process.wait, 30)
+        self.addCleanup(process.kill)
+        wait_until(lambda: os.path.exists(folder + "/admin") and os.path.exists(folder + "/web"))
+        return process, folder
+
+    def works(self, process, folder):
+        self.assertEqual(run_command("reload", "--admin", folder + "/admin")[0], 0)
+        self.assertEqual(fetch(f"unix:{folder}/web").status, 200)
+        process.terminate()
+        self.assertEqual(process.wait(30), 0)
+
+    def test_who_reads_them_has_gone(self):
+        reading, writing = os.pipe()
+        process, folder = self.start(writing, "")
+        os.close(writing)
+        os.close(reading)
+        self.works(process, folder)
+
+    def test_nobody_reads_the_warnings_at_a_start(self):
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writing, b"x" * 4096)
+        warned = "pools: { app: { health: { type: tcp, interval: 100ms, timeout: 1s }, backends: { a: 'http://127.0.0.1:9' } } }\n"
+        process, folder = self.start(writing, warned)
+        os.close(writing)
+        self.works(process, folder)
+
+    def test_there_is_no_stderr(self):
+        process, folder = self.start(None, "", preexec_fn=lambda: (os.close(0), os.close(1), os.close(2)))
+        for fd in range(3):
+            self.assertEqual(os.readlink(f"/proc/{process.pid}/fd/{fd}"), "/dev/null")
+        self.works(process, folder)
 
 
 class Level(WeirTest):

@@ -101,10 +101,21 @@ TEST_CASE("C5 all values of a key count for a limit, each once") {
   CHECK(Asked("", false, false, "GET / HTTP/1.1").keys(first) == Strings{"192.0.2.1"});
 }
 
-TEST_CASE("a bucket has one value, however a query spells it") {
-  CHECK(rate_bucket("re%61l%20x", true) == rate_bucket("real x", true));
-  CHECK(rate_bucket("real+x", true) == rate_bucket("real x", false));
-  CHECK(rate_bucket("100%", true) == rate_bucket("100%", false));
-  CHECK(rate_bucket("a%2", true) == rate_bucket("a%2", false));
-  CHECK(rate_bucket("re%61l", false) != rate_bucket("real", false));
+TEST_CASE("a bucket has one value, however a request spells it") {
+  using Spelling = KeyValues::Spelling;
+  CHECK(rate_bucket("re%61l%20x", Spelling::encoded) == rate_bucket("real x", Spelling::encoded));
+  CHECK(rate_bucket("real+x", Spelling::encoded) == rate_bucket("real x", Spelling::one));
+  CHECK(rate_bucket("100%", Spelling::encoded) == rate_bucket("100%", Spelling::one));
+  CHECK(rate_bucket("a%2", Spelling::encoded) == rate_bucket("a%2", Spelling::one));
+  CHECK(rate_bucket("re%61l", Spelling::one) != rate_bucket("real", Spelling::one));
+  CHECK(rate_bucket("API.example.com.", Spelling::host) == rate_bucket("api.example.com", Spelling::one));
+  CHECK(rate_bucket("API", Spelling::one) != rate_bucket("api", Spelling::one));
+}
+
+TEST_CASE("keys of a limit are what backends may take for the same") {
+  CHECK(Asked("Cookie: c=\"a\"; c=a\r\n").keys(KeySpec{KeySpec::Kind::cookie, "c", {}}) == Strings{"a"});
+  Asked asked("", false, false, "GET /p//a;1 HTTP/1.1");
+  asked.path.matched = "/p/a";
+  CHECK(asked.keys(KeySpec{KeySpec::Kind::path, "", {}}) == Strings{"/p/a"});
+  CHECK(asked.key(KeySpec::Kind::path, "") == "/p//a;1");  // a hash is no limit
 }
