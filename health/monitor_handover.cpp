@@ -55,8 +55,11 @@ void Monitor::Impl::take_over(const std::vector<HandedHealth>& handed) {
   holding = false;
   const TimePoint now = monotonic_now();
   std::map<std::pair<std::string_view, std::string_view>, const HandedHealth*> known;
-  for (const auto& one : handed)
+  std::map<std::string_view, bool> served;  // pools of the process before: had they a backend left?
+  for (const auto& one : handed) {
     known.emplace(std::pair<std::string_view, std::string_view>(one.pool, one.backend), &one);
+    served[one.pool] |= one.known.checks.verdict != Verdict::down && !one.known.ejection.active;
+  }
   for (auto& [name, pool] : pools) {
     const std::string checks = checks_id(pool.config->health);
     for (const auto& watch : pool.watches) {
@@ -68,6 +71,7 @@ void Monitor::Impl::take_over(const std::vector<HandedHealth>& handed) {
     }
   }
   for (auto& [name, pool] : pools) {
+    if (const auto found = served.find(name); found != served.end() && !found->second) pool.unavailable = true;  // told
     for (const auto& watch : pool.watches) publish(*watch, now);
     check_availability(pool);
   }

@@ -119,6 +119,16 @@ class Checked(HealthTest):
         self.assertNotIn("/", self.origins[0].targets(), "it got no request")
         self.assertEqual([e for name in ("backend_up", "backend_down") for e in self.events(daemon, name, since)], [])
 
+    def test_a_pool_that_has_nobody_left_is_told_of_once(self):
+        daemon = self.upgradable(sick=[0, 1, 2], health={**RARELY, "interval": "100ms"})
+        daemon.wait_event("pool_unavailable")
+        since = daemon.marker()
+        daemon.upgrade()
+        for sick in self.sick:
+            sick.status = 200
+        daemon.wait_event("pool_available", since=since)
+        self.assertEqual(self.events(daemon, "pool_unavailable", since), [])
+
     def test_without_a_check_that_ends_in_time(self):
         settings = {"health": {**RARELY, "interval": "100ms", "timeout": "60s", "fall": 100}, "upgrade_timeout": "10s"}
         daemon = self.upgradable(sick=[0], **settings)
