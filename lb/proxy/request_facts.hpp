@@ -67,7 +67,7 @@ struct KeyValues {
   static constexpr size_t kMost = 4;
   std::array<std::string_view, kMost> values;
   size_t count = 0;
-  bool more = false;     // than kMost
+  bool more = false;  // than kMost
   enum class Spelling : uint8_t {
     one,
     encoded,  // as in a query or a cookie: %61 is a

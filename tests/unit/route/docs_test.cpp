@@ -95,6 +95,6 @@ TEST_CASE("the examples of docs/routing.md are true", "[docs]") {
       ++rows;
     }
   }
-  CHECK(blocks == 5);
+  CHECK(blocks == 6);
   CHECK(rows > 25);
 }
