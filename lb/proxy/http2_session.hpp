@@ -113,6 +113,7 @@ class Http2Session final : public http2::ServerEvents {
   void look_at_streams(TimePoint now);
   void look_for_stalls(TimePoint now);
   bool body_too_slow(Http2Stream& stream, TimePoint now) const;
+  void end_answered(Http2Stream& stream, TimePoint now);
 
   DownstreamConnection& connection_;
   Worker& worker_;

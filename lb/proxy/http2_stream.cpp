@@ -214,7 +214,7 @@ void Http2Stream::end_answer() {
 
 void Http2Stream::exchange_done(bool) {
   exchange_ = nullptr;
-  done_ = worker_.now;
+  whole_since_ = {};
   wants_rest_ = false;
   drop_input();
   if (closed()) return session_->look_at(*this);

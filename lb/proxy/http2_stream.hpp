@@ -66,7 +66,7 @@ class Http2Stream final : public Downstream, public http2::ServerStream {
   http2::RequestText text_;
   net::Buffer in_, out_;                     // bodies
   net::Buffer request_trailers_, trailers_;  // lines that follow them
-  TimePoint began_{}, progressed_{}, clock_started_{}, done_{};
+  TimePoint began_{}, progressed_{}, clock_started_{}, whole_since_{};
   uint64_t clocked_bytes_ = 0;
   uint32_t trailer_count_ = 0;
   Http2Error closed_for_ = Http2Error::no_error;

@@ -57,6 +57,15 @@ bool Http2Session::body_too_slow(Http2Stream& stream, TimePoint now) const {
   return slow && stream.exchange_->wants_body() && !stream.exchange_->response_started();
 }
 
+/// Not at once, be the client ever so slow to take the answer: curl 7.88 has none for whoever called it if the reset
+/// comes while it is sending.
+void Http2Session::end_answered(Http2Stream& stream, TimePoint now) {
+  if (stream.whole_since_ == TimePoint{}) stream.whole_since_ = now;
+  if (now - stream.whole_since_ < kLook) return;
+  server_.reset(stream, Http2Error::no_error);
+  flush_later();
+}
+
 void Http2Session::look_at_streams(TimePoint now) {
   const ListenerInfo& listener = connection_.listener();
   if (!pending_.empty()) socket_held_ = now;
@@ -65,11 +74,7 @@ void Http2Session::look_at_streams(TimePoint now) {
     // Nothing else can come before the rest of its head.
     if (!stream->head_whole_ && !stream->closed() && now - stream->began_ >= listener.header_timeout)
       return end_stalled();
-    // Not at once: curl 7.88 has no answer for whoever called it if the reset comes while it is sending.
-    if (!stream->exchange_ && stream->answered_whole() && now - stream->done_ >= kLook) {
-      server_.reset(*stream, Http2Error::no_error);
-      flush_later();
-    }
+    if (!stream->exchange_ && stream->answered_whole()) end_answered(*stream, now);
     if (stream->exchange_ && body_too_slow(*stream, now)) stream->exchange_->on_downstream_failed(Cause::body_too_slow);
     stream = next;
   }
