@@ -251,7 +251,7 @@ void Monitor::Impl::log_refusal(const Watch& watch, uint32_t cap, const std::str
              {"backend", watch.state->name},
              {"address", watch.state->address.to_string()},
              {"reason",
-              fmt::format("{}, but {} of the pool are ejected already and eject.at_most allows no more", why, cap)}});
+              fmt::format("{}, but eject.at_most allows no more than the {} of the pool that are ejected", why, cap)}});
 }
 
 void Monitor::Impl::on_failures(const std::shared_ptr<BackendState>& backend) {

@@ -38,11 +38,11 @@ bool taken_out(BackendStatus status) { return status == BackendStatus::draining 
 
 /// Empty: not worth a line (the first check of a backend succeeded).
 std::string_view event_name(BackendStatus from, BackendStatus to) {
+  if (taken_out(from) && !taken_out(to)) return "backend_enabled";  // what it was before it is again, ejected perhaps
   if (to == BackendStatus::down) return "backend_down";
   if (to == BackendStatus::ejected) return "backend_ejected";
   if (to == BackendStatus::draining) return "backend_draining";
   if (to == BackendStatus::disabled) return "backend_disabled";
-  if (taken_out(from)) return "backend_enabled";
   if (from == BackendStatus::down) return "backend_up";
   if (from == BackendStatus::ejected) return "backend_returned";
   return {};

@@ -182,6 +182,19 @@ class Passive(WeirTest):
         with daemon.client() as client:
             return [client.get("/").text for _ in range(count)]
 
+    def test_an_order_is_no_ejection(self):
+        daemon = self.start({"after": 3, "for": "60s"})
+        self.sick[0].serve = 503
+        self.drive(daemon, 12)
+        daemon.wait_event("backend_ejected", backend="b1")
+        for _ in range(2):
+            since = daemon.marker()
+            self.assertEqual(daemon.command("disable", "app/b1")[0], 0)
+            self.assertEqual(daemon.command("enable", "app/b1")[0], 0)
+            daemon.wait_event("backend_enabled", since=since, backend="b1")
+        self.assertEqual(daemon.backend("b1")["status"], "ejected")
+        self.assertEqual(daemon.metrics().sum("weir_backend_ejections_total", backend="b1"), 1)
+
     def test_consecutive_failures_eject_and_it_returns(self):
         daemon = self.start({"after": 3, "for": "1s"})
         self.sick[0].serve = 503
